@@ -1,0 +1,92 @@
+"""L6xx: training."""
+
+from specc.diagnostics.codes.code import Code
+
+ENTRIES = (
+    Code(
+        "L601",
+        "unknown loss",
+        """
+        There is no loss of this name. Losses are ops with PyTorch's names, such as
+        `CrossEntropyLoss`, `BCEWithLogitsLoss` and `MSELoss`; `specc ops` lists them.
+        """,
+    ),
+    Code(
+        "L602",
+        "unknown optimizer, scheduler or metric",
+        """
+        Optimizers are the classes of `torch.optim`, schedulers those of
+        `torch.optim.lr_scheduler`, by name; metrics have torchmetrics' functional names.
+
+            wrong: { "op": "adamw" }       right: { "op": "AdamW", "lr": 0.001 }
+        """,
+    ),
+    Code(
+        "L603",
+        "bad argument for training",
+        """
+        The optimizer, scheduler, metric or loss takes no such argument, or refuses its value.
+        Arguments have PyTorch's names and stand beside `op`.
+
+            wrong: { "op": "SGD", "learning_rate": 0.1 }
+            right: { "op": "SGD", "lr": 0.1 }
+        """,
+    ),
+    Code(
+        "L604",
+        "loss is not a scalar",
+        """
+        Training needs one number to lower. A loss with `"reduction": "none"` gives one per row;
+        take `mean` or `sum`, or end `layers` with a reduction.
+        """,
+    ),
+    Code(
+        "L605",
+        "loss became NaN",
+        """
+        The loss is not a finite number any more, so training has stopped; the last good checkpoint
+        is kept. Common causes: too high a learning rate, values in the data that were never
+        scaled, a logarithm or division of zero. `clip_grad_norm` and a `Normalization` layer help.
+        """,
+    ),
+    Code(
+        "L606",
+        "nothing to train on",
+        """
+        The spec has no `train` or no `data` section. Such a spec can be built, exported and
+        verified, but not trained.
+        """,
+    ),
+    Code(
+        "L607",
+        "no weights to train",
+        """
+        The model has no weights, or all of them are frozen, so the optimizer has nothing to do.
+        """,
+    ),
+    Code(
+        "L608",
+        "checkpoint does not fit",
+        """
+        The weights of the checkpoint differ from the model in name or shape. It comes from
+        another spec, or the spec has changed since. Each run keeps its own `spec.resolved.json`.
+        """,
+    ),
+    Code(
+        "L609",
+        "loss or metric takes other values",
+        """
+        `from` reaches the model's outputs, its inputs and the data columns, and what it names
+        here does not fit: a name that is not there, or a shape or dtype that the loss or metric
+        does not take. `CrossEntropyLoss` takes logits `(batch, classes)` and integer labels.
+        """,
+    ),
+    Code(
+        "L610",
+        "device or precision not available",
+        """
+        This machine cannot train as the spec asks: there is no such device, or it lacks the
+        precision. `--set train.precision=float32` works everywhere.
+        """,
+    ),
+)

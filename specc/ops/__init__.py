@@ -1,0 +1,6 @@
+"""Every operator of the language; importing this package fills the registry."""
+
+from specc.ops import activation, dropout, linear, norm
+from specc.ops.op import REGISTRY, Op, OpError, as_outputs
+
+__all__ = ["REGISTRY", "Op", "OpError", "activation", "as_outputs", "dropout", "linear", "norm"]

@@ -1,0 +1,119 @@
+"""Spec -> Graph: params, dims, inputs and layers become a typed graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specc.diagnostics.model import Diagnostics
+from specc.ir.dims import as_size, symbol
+from specc.ir.graph import DimInfo, Graph, Value
+from specc.ir.types import DType, TensorType
+from specc.passes.layers import add_lets, build_body
+from specc.passes.scope import POISON, Context, Scope
+from specc.spec.model import Spec
+
+
+def resolve(spec: Spec) -> tuple[Graph | None, Diagnostics]:
+    """The model's graph; `None` where an error stands in the way."""
+    out = Diagnostics()
+    context = Context(spec.document, out)
+    scope = Scope(context, {})
+    _add_params(spec, scope)
+    dims = declared_dims(spec, scope)
+    _add_dims(spec, scope, dims)
+    add_lets(scope, spec.section("let"), ("let",))
+    context.globals = dict(scope.constants)
+    inputs = [(name, _input(scope, name, info)) for name, info in spec.section("inputs").items()]
+    if any(value is None for _, value in inputs):
+        return None, out
+    values = [(name, value) for name, value in inputs if value]
+    model_scope = Scope(context, context.globals)
+    graph = build_body(spec.name, model_scope, values, _definition(spec), ())
+    if graph is None or out.has_errors:
+        return None, out
+    return _with_output_names(graph, spec), out
+
+
+def _definition(spec: Spec) -> dict[str, Any]:
+    return {k: v for k, v in spec.document.value.items() if k in ("layers", "outputs")}
+
+
+def _with_output_names(graph: Graph, spec: Spec) -> Graph:
+    outputs = tuple((name or "output", value) for name, value in graph.outputs)
+    declared = spec.section("outputs")
+    train_only = frozenset(
+        k for k, v in declared.items() if isinstance(v, dict) and v.get("train_only")
+    )
+    return Graph(graph.name, graph.inputs, graph.nodes, outputs, train_only)
+
+
+def _add_params(spec: Spec, scope: Scope) -> None:
+    for name, value in spec.section("params").items():
+        scope.constants[name] = scope.evaluate(value, ("params", name))
+
+
+def declared_dims(spec: Spec, scope: Scope) -> dict[str, DimInfo]:
+    """What the spec promises about its symbolic sizes, checked."""
+    found: dict[str, DimInfo] = {}
+    for name, info in spec.section("dims").items():
+        pointer = ("dims", name)
+        keys = {k: scope.evaluate(v, (*pointer, k)) for k, v in info.items() if k != "doc"}
+        if any(v is POISON for v in keys.values()):
+            continue
+        dim = DimInfo(name, **keys)
+        fault = _dim_fault(dim)
+        if fault:
+            scope.context.error("T409", fault, spec.document.span(pointer))
+        else:
+            found[name] = dim
+    return found
+
+
+def _dim_fault(dim: DimInfo) -> str | None:
+    if dim.max is not None and dim.max < dim.min:
+        return f"dim `{dim.name}` has a `max` of {dim.max} below its `min` of {dim.min}"
+    first = -(-dim.min // dim.multiple_of) * dim.multiple_of
+    if dim.max is not None and first > dim.max:
+        return f"no multiple of {dim.multiple_of} lies between {dim.min} and {dim.max}"
+    if dim.example is None:
+        return None
+    if dim.example < dim.min or (dim.max is not None and dim.example > dim.max):
+        return f"the example {dim.example} of dim `{dim.name}` is out of its own range"
+    if dim.example % dim.multiple_of:
+        return f"the example {dim.example} of dim `{dim.name}` is no multiple of {dim.multiple_of}"
+    return None
+
+
+def _add_dims(spec: Spec, scope: Scope, dims: dict[str, DimInfo]) -> None:
+    """Every name in an input's shape that is no param is a dim, declared or not."""
+    for name, info in dims.items():
+        scope.constants[name] = symbol(
+            name, min=info.min, max=info.max, multiple_of=info.multiple_of
+        )
+    for info in spec.section("inputs").values():
+        for size in info["shape"]:
+            if isinstance(size, str) and size.isidentifier() and size not in scope.constants:
+                scope.constants[size] = as_size(size)
+
+
+def _input(scope: Scope, name: str, info: dict[str, Any]) -> Value | None:
+    pointer = ("inputs", name, "shape")
+    shape = []
+    for i, size in enumerate(info["shape"]):
+        found = scope.constants.get(size) if isinstance(size, str) else size
+        if found is None:
+            found = scope.evaluate(size, (*pointer, i))
+        if found is POISON:
+            return None
+        if isinstance(found, str) or isinstance(found, bool) or (isinstance(found, int) and found < 1):
+            at = scope.context.document.span((*pointer, i))
+            scope.context.error(
+                "T405", f"`{found}` is not a size", at,
+                "a size is a positive integer, the name of a dim, or an expression",
+            )  # fmt: skip
+            return None
+        shape.append(found)
+    if name in scope.constants:
+        at = scope.context.document.span(("inputs", name), key=True)
+        scope.context.error("R303", f"`{name}` is an input and a compile-time value at once", at)
+    return Value(name, TensorType(DType(info.get("dtype", "float32")), tuple(shape)))

@@ -1,0 +1,395 @@
+"""One parser for compile-time expressions and run-time formulas, and the evaluator of the former.
+
+Both are Python expressions of which only what the language lists is admitted. Nothing is ever
+handed to `eval`.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from specc.diagnostics.suggest import closest
+from specc.ir.dims import Dim, bounds, dmax, dmin
+
+MAX_LENGTH = 2_000
+MAX_DEPTH = 50
+MAX_INTEGER = 2**63
+MAX_ITEMS = 10_000
+
+_COMMON: tuple[type[ast.AST], ...] = (
+    ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant, ast.Name, ast.Load,
+    ast.Attribute, ast.Subscript, ast.Slice, ast.Tuple, ast.List, ast.Call, ast.operator,
+    ast.unaryop, ast.cmpop, ast.keyword,
+)  # fmt: skip
+_EXPRESSION_ONLY = (ast.BoolOp, ast.boolop, ast.IfExp)
+_FORBIDDEN_OPERATORS = (ast.LShift, ast.RShift, ast.Is, ast.IsNot)
+
+
+class ExpressionError(Exception):
+    """A fault inside an expression, at characters `start` up to `end` of its text."""
+
+    def __init__(
+        self, code: str, message: str, start: int, end: int, hint: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.start, self.end, self.hint = code, message, start, end, hint
+
+
+class Fuel:
+    """The work that one spec may ask for, counted down over all of its expressions."""
+
+    def __init__(self, steps: int = 500_000) -> None:
+        self.steps = steps
+
+    def burn(self, node: Expr) -> None:
+        """Count one step; raises `ExpressionError` when none is left."""
+        self.steps -= 1
+        if self.steps < 0:
+            raise node.error("E206", "the expressions of this spec ask for too much work")
+
+
+@dataclass(frozen=True)
+class Expr:
+    """A parsed node together with the text it stands in, so that faults have a column."""
+
+    node: ast.AST
+    text: str
+    offset: int = 0
+
+    def error(self, code: str, message: str, hint: str | None = None) -> ExpressionError:
+        """An error at this node."""
+        start, end = self.extent
+        return ExpressionError(code, message, start, end, hint)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The node's characters within the whole string."""
+        if not isinstance(self.node, ast.expr | ast.keyword):
+            return self.offset, self.offset + len(self.text)
+        encoded = self.text.encode()
+        start = len(encoded[: self.node.col_offset].decode(errors="ignore"))
+        end = len(encoded[: self.node.end_col_offset].decode(errors="ignore"))
+        return self.offset + start, self.offset + end
+
+    def at(self, node: ast.AST) -> Expr:
+        """The same text at another node."""
+        return Expr(node, self.text, self.offset)
+
+
+def parse(text: str, offset: int = 0, *, kind: Literal["expression", "formula"]) -> Expr:
+    """Parse the text and admit only what the language lists; raises `ExpressionError`.
+
+    `offset` is where the text begins in the string that holds it.
+    """
+    whole = Expr(ast.Expression(), text, offset)
+    if len(text) > MAX_LENGTH:
+        raise whole.error("E206", f"an expression of {len(text)} characters is too long")
+    flat = re.sub(r"[\n\r\t\f]", " ", text)
+    indent = len(flat) - len(flat.lstrip())
+    if not flat.strip():
+        raise whole.error("E201", f"the {kind} is empty")
+    try:
+        tree = ast.parse(flat.lstrip(), mode="eval")
+    except SyntaxError as fault:
+        start = min(max((fault.offset or 1) - 1, 0) + indent, max(len(text) - 1, 0)) + offset
+        reason = (fault.msg or "invalid syntax").lower()
+        raise ExpressionError("E201", f"not a valid {kind}: {reason}", start, start + 1) from None
+    except (RecursionError, MemoryError, ValueError):
+        raise whole.error("E201", f"not a valid {kind}: nested too deeply") from None
+    root = Expr(tree.body, flat.lstrip(), offset + indent)
+    _admit(root, kind, 0)
+    return root
+
+
+def _admit(expr: Expr, kind: str, depth: int) -> None:
+    node = expr.node
+    if depth > MAX_DEPTH:
+        raise expr.error("E206", f"the {kind} is nested too deeply")
+    allowed = _COMMON if kind == "formula" else _COMMON + _EXPRESSION_ONLY
+    if not isinstance(node, allowed) or isinstance(node, _FORBIDDEN_OPERATORS):
+        raise expr.error(
+            "E203", f"`{type(node).__name__.lower()}` may not stand in a {kind}",
+            "use `where(condition, a, b)`" if isinstance(node, ast.IfExp) else None,
+        )  # fmt: skip
+    if isinstance(node, ast.Constant) and not isinstance(
+        node.value, int | float | str | type(None) | type(...)
+    ):
+        raise expr.error("E203", f"`{node.value!r}` may not stand in a {kind}")
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        _bounded(expr, node.value)
+    for child in ast.iter_child_nodes(node):
+        # Operators carry no position of their own: report at their expression.
+        _admit(expr.at(child) if hasattr(child, "col_offset") else _Inside(expr, child), kind, depth + 1)  # fmt: skip
+
+
+def _Inside(parent: Expr, child: ast.AST) -> Expr:  # noqa: N802 - makes a kind of Expr
+    start, end = parent.extent
+    text = parent.text[start - parent.offset : end - parent.offset]
+    return Expr(child, text, start)
+
+
+class TensorView(NamedTuple):
+    """What an expression sees of a tensor: `x.shape`, `x.rank`, `x.dtype`."""
+
+    shape: list[Any]
+    rank: int
+    dtype: str
+
+
+def _bounded(expr: Expr, value: Any) -> Any:
+    if isinstance(value, int) and not -MAX_INTEGER <= value < MAX_INTEGER:
+        raise expr.error("E206", "the number does not fit into 64 bits")
+    if isinstance(value, str | list | tuple) and len(value) > MAX_ITEMS:
+        raise expr.error("E206", f"a value of {len(value)} items is too large")
+    return value
+
+
+def _decide(expr: Expr, relation: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:
+    """Compare; symbolic sizes only where all values of their symbols give one answer."""
+    symbolic = isinstance(left, Dim) or isinstance(right, Dim)
+    if not symbolic or not all(isinstance(v, int | Dim) for v in (left, right)):
+        return bool(relation(left, right))
+    low, high = bounds(left - right)
+    signs = [-1] * (low is None or low < 0) + [1] * (high is None or high > 0)
+    signs += [0] * ((low is None or low <= 0) and (high is None or high >= 0))
+    answers = {bool(relation(sign, 0)) for sign in signs}
+    if len(answers) == 1:
+        return answers.pop()
+    raise expr.error(
+        "E207", f"how `{left}` and `{right}` compare depends on the input",
+        "give the dim a `min` and a `max`, or a fixed size",
+    )  # fmt: skip
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if isinstance(base, int) and isinstance(exponent, int):
+        if abs(exponent) > 64:
+            raise OverflowError
+        return base**exponent
+    return float(base) ** float(exponent)
+
+
+def _true_division(left: Any, right: Any) -> Any:
+    if isinstance(left, Dim) or isinstance(right, Dim):
+        raise TypeError("a symbolic size can only be divided with `//`")
+    return left / right
+
+
+def _times(left: Any, right: Any) -> Any:
+    for value, count in ((left, right), (right, left)):
+        if isinstance(value, list | str) and isinstance(count, int) and len(value) * count > MAX_ITEMS:  # fmt: skip
+            raise OverflowError
+    return left * right
+
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: _times, ast.Div: _true_division,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: _power,
+}  # fmt: skip
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
+    ast.Gt: operator.gt, ast.GtE: operator.ge,
+}  # fmt: skip
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_,
+}  # fmt: skip
+
+
+def _extreme(pick: Callable[..., Any], symbolic: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def choose(*values: Any) -> Any:
+        items = list(values[0]) if len(values) == 1 else list(values)
+        if not any(isinstance(v, Dim) for v in items):
+            return pick(items)
+        result = items[0]
+        for item in items[1:]:
+            result = symbolic(result, item)
+        return result
+
+    return choose
+
+
+def _range(*edges: int) -> list[int]:
+    found = range(*edges)
+    if len(found) > MAX_ITEMS:
+        raise OverflowError
+    return list(found)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "min": _extreme(min, dmin), "max": _extreme(max, dmax), "abs": abs, "round": round,
+    "ceil": math.ceil, "floor": math.floor, "sqrt": math.sqrt, "log2": math.log2, "len": len,
+    "sum": sum, "range": _range, "int": int, "float": float,
+}  # fmt: skip
+CONSTANTS: dict[str, Any] = {
+    "true": True, "false": False, "null": None, "None": None, "pi": math.pi, "inf": math.inf,
+}  # fmt: skip
+
+
+class Evaluator:
+    """Evaluates one expression over names; stops with `ExpressionError` at the place at fault."""
+
+    def __init__(self, scope: Mapping[str, Any], fuel: Fuel) -> None:
+        self.scope, self.fuel = scope, fuel
+
+    def value(self, expr: Expr) -> Any:
+        """The value of an admitted expression."""
+        self.fuel.burn(expr)
+        method = getattr(self, f"_{type(expr.node).__name__.lower()}", None)
+        if method is None:
+            raise expr.error("E203", f"`{type(expr.node).__name__.lower()}` may not stand here")
+        try:
+            return _bounded(expr, method(expr, expr.node))
+        except ZeroDivisionError:
+            raise expr.error("E204", "division by zero") from None
+        except OverflowError:
+            raise expr.error("E206", "the result is too large") from None
+        except (TypeError, ValueError, AttributeError) as fault:
+            raise expr.error("E205", str(fault) or "the values do not fit") from None
+        except (IndexError, KeyError):
+            raise expr.error("E205", "the index is out of range") from None
+
+    def _children(self, expr: Expr, nodes: list[Any]) -> list[Any]:
+        return [self.value(expr.at(node)) for node in nodes]
+
+    def _constant(self, _: Expr, node: ast.Constant) -> Any:
+        return node.value
+
+    def _name(self, expr: Expr, node: ast.Name) -> Any:
+        if node.id in self.scope:
+            found = self.scope[node.id]
+            if found is UNKNOWN:
+                raise Unknown
+            return found
+        if node.id in CONSTANTS:
+            return CONSTANTS[node.id]
+        near = closest(node.id, [*self.scope, *FUNCTIONS])
+        raise expr.error(
+            "E202", f"there is no value `{node.id}` here", f"did you mean `{near}`?" if near else None
+        )  # fmt: skip
+
+    def _binop(self, expr: Expr, node: ast.BinOp) -> Any:
+        left, right = self._children(expr, [node.left, node.right])
+        if type(node.op) not in _BINARY:
+            raise expr.error("E203", "this operator may not stand in an expression")
+        return _BINARY[type(node.op)](left, right)
+
+    def _unaryop(self, expr: Expr, node: ast.UnaryOp) -> Any:
+        if type(node.op) not in _UNARY:
+            raise expr.error("E203", "this operator may not stand in an expression")
+        return _UNARY[type(node.op)](self.value(expr.at(node.operand)))
+
+    def _boolop(self, expr: Expr, node: ast.BoolOp) -> Any:
+        is_and, result = isinstance(node.op, ast.And), None
+        for child in node.values:
+            result = self.value(expr.at(child))
+            if bool(result) is not is_and:
+                return result
+        return result
+
+    def _ifexp(self, expr: Expr, node: ast.IfExp) -> Any:
+        return self.value(expr.at(node.body if self.value(expr.at(node.test)) else node.orelse))
+
+    def _compare(self, expr: Expr, node: ast.Compare) -> bool:
+        left = self.value(expr.at(node.left))
+        for kind, child in zip(node.ops, node.comparators, strict=True):
+            right = self.value(expr.at(child))
+            if isinstance(kind, ast.In | ast.NotIn):
+                answer = (left in right) is isinstance(kind, ast.In)
+            else:
+                answer = _decide(expr, _COMPARE[type(kind)], left, right)
+            if not answer:
+                return False
+            left = right
+        return True
+
+    def _attribute(self, expr: Expr, node: ast.Attribute) -> Any:
+        owner = self.value(expr.at(node.value))
+        if isinstance(owner, TensorView) and node.attr in TensorView._fields:
+            return getattr(owner, node.attr)
+        raise expr.error(
+            "E203", f"`.{node.attr}` may not stand in an expression",
+            "tensors have `.shape`, `.rank` and `.dtype`",
+        )  # fmt: skip
+
+    def _subscript(self, expr: Expr, node: ast.Subscript) -> Any:
+        owner, index = self._children(expr, [node.value, node.slice])
+        if not isinstance(owner, list | tuple | str) or isinstance(owner, TensorView):
+            raise expr.error("E205", "only a list or a text can be indexed")
+        return owner[index]
+
+    def _slice(self, expr: Expr, node: ast.Slice) -> slice:
+        parts = (node.lower, node.upper, node.step)
+        return slice(*(self.value(expr.at(p)) if p else None for p in parts))
+
+    def _list(self, expr: Expr, node: ast.List | ast.Tuple) -> list[Any]:
+        return self._children(expr, node.elts)
+
+    _tuple = _list
+
+    def _call(self, expr: Expr, node: ast.Call) -> Any:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name not in FUNCTIONS or node.keywords:
+            near = closest(name, FUNCTIONS) if name else None
+            raise expr.error(
+                "E203", f"`{ast.unparse(node.func)}` may not be called in an expression",
+                f"did you mean `{near}`?" if near else f"there are {', '.join(FUNCTIONS)}",
+            )  # fmt: skip
+        return FUNCTIONS[name](*self._children(expr, node.args))
+
+
+class Unknown(Exception):  # noqa: N818 - not an error: its cause has been reported already
+    """An expression asks about a value whose own error has been reported."""
+
+
+UNKNOWN = object()
+"""Stands in a scope for a value that could not be worked out."""
+
+
+def template_parts(text: str) -> Iterator[tuple[str, int, bool]]:
+    """Split a string at its `${…}`: (text, offset, whether it is an expression)."""
+    position = 0
+    while (start := text.find("${", position)) >= 0:
+        if start > position:
+            yield text[position:start], position, False
+        end = _closing(text, start + 2)
+        if end < 0:
+            raise ExpressionError("E201", "`${` is never closed", start, len(text), "add `}`")
+        yield text[start + 2 : end], start + 2, True
+        position = end + 1
+    if position < len(text):
+        yield text[position:], position, False
+
+
+def _closing(text: str, position: int) -> int:
+    quote = ""
+    for i in range(position, len(text)):
+        char = text[i]
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char == "}":
+            return i
+    return -1
+
+
+def evaluate_text(text: str, scope: Mapping[str, Any], fuel: Fuel) -> Any:
+    """The value of a string: an expression keeps its type, text around it makes text.
+
+    Raises `ExpressionError` with offsets into `text`.
+    """
+    if "${" not in text:
+        return text
+    parts = list(template_parts(text))
+    evaluator = Evaluator(scope, fuel)
+    values = [
+        evaluator.value(parse(part, offset, kind="expression")) if is_expression else part
+        for part, offset, is_expression in parts
+    ]
+    return values[0] if len(values) == 1 else "".join(map(str, values))

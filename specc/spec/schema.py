@@ -1,0 +1,208 @@
+"""The JSON Schemas of the language, and validation that speaks of one key at a time.
+
+The envelope is validated first, then each layer against the schema of its own kind, so that a
+message never has to say that something matches none of several schemas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from specc.ops import REGISTRY
+from specc.ops.schema import EXPRESSION, op_schema
+
+LANGUAGE_VERSION = 1
+NAME = r"^([A-Za-z0-9_-]|\$\{[^}]*\})+$"
+DTYPES = ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]  # fmt: skip
+LAYER_KINDS = ("op", "block", "layers", "formula", "share")
+
+
+def _object(properties: Mapping[str, Any], required: Iterable[str] = ()) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _map_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": dict(schema)}
+
+
+def _or_expression(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [dict(schema), EXPRESSION]}
+
+
+TEXT = {"type": "string"}
+POSITIVE = {"type": "integer", "minimum": 1}
+NUMBER = {"type": "number"}
+FLAG = {"type": "boolean"}
+REFERENCES = {"type": ["string", "array", "object"], "items": TEXT, "additionalProperties": TEXT}
+SIZE = {"type": ["integer", "string"], "minimum": 1}
+LIST_OR_TEXT = {"type": ["string", "array"], "items": TEXT}
+
+DIM = _object(
+    {
+        "min": _or_expression({"type": "integer", "minimum": 0}), "max": _or_expression(POSITIVE),
+        "multiple_of": _or_expression(POSITIVE), "example": _or_expression(POSITIVE), "doc": TEXT,
+    }
+)  # fmt: skip
+INPUT = _object(
+    {
+        "shape": {"type": "array", "items": SIZE},
+        "dtype": {"enum": DTYPES}, "doc": TEXT,
+        "low": _or_expression({"type": "integer"}), "high": _or_expression({"type": "integer"}),
+    },
+    ["shape"],
+)  # fmt: skip
+OUTPUT = {
+    "type": ["string", "object"],
+    "properties": {"from": TEXT, "train_only": FLAG, "doc": TEXT},
+    "required": ["from"],
+    "additionalProperties": False,
+}
+LAYERS = {"type": "array"}
+BLOCK = _object(
+    {
+        "doc": TEXT, "params": {"type": "object"}, "let": {"type": "object"},
+        "inputs": {"type": "array", "items": TEXT}, "layers": LAYERS,
+        "outputs": {"type": ["object", "array"], "items": TEXT, "additionalProperties": TEXT},
+    },
+    ["layers"],
+)  # fmt: skip
+COLUMN = _object(
+    {
+        "from": LIST_OR_TEXT, "dtype": {"enum": DTYPES},
+        "shape": {"type": "array", "items": _or_expression(POSITIVE)},
+        "encode": {"enum": ["class", "one_hot", "multi_hot"]},
+        "missing": {"type": ["string", "number"]}, "doc": TEXT,
+    }
+)  # fmt: skip
+SPLIT = _object(
+    {
+        "train": {"type": ["number", "string", "array"]}, "val": {"type": ["number", "string", "array"]},
+        "test": {"type": ["number", "string", "array"]}, "stratify": TEXT, "group": TEXT,
+        "shuffle": FLAG, "seed": {"type": "integer", "minimum": 0},
+    }
+)  # fmt: skip
+SOURCE = {
+    "type": "object",
+    "properties": {"kind": {"enum": ["csv", "parquet", "npz", "memory"]}, "path": LIST_OR_TEXT},
+    "required": ["kind"],
+    "additionalProperties": False,
+}
+DATA = _object({"source": SOURCE, "columns": _map_of(COLUMN), "split": SPLIT, "doc": TEXT}, ["source"])  # fmt: skip
+
+NAMED = {"type": ["string", "object"], "properties": {"op": TEXT}, "required": ["op"]}
+TRAIN = _object(
+    {
+        "loss": {"type": ["string", "object", "array"]}, "optimizer": NAMED, "scheduler": NAMED,
+        "metrics": _map_of(NAMED), "epochs": _or_expression(POSITIVE), "steps": _or_expression(POSITIVE),
+        "batch_size": _or_expression(POSITIVE), "accumulate": _or_expression(POSITIVE),
+        "clip_grad_norm": _or_expression({"type": "number", "exclusiveMinimum": 0}),
+        "seed": _or_expression({"type": "integer", "minimum": 0}),
+        "early_stop": _object({"monitor": TEXT, "patience": POSITIVE, "mode": {"enum": ["min", "max"]}, "min_delta": NUMBER}),
+        "checkpoint": _object({"monitor": TEXT, "mode": {"enum": ["min", "max"]}, "every": POSITIVE}),
+        "doc": TEXT,
+    },
+    ["loss"],
+)  # fmt: skip
+EXPORT = _object(
+    {
+        "opset": {"type": "integer", "minimum": 17, "maximum": 23},
+        "outputs": {"type": "array", "items": TEXT},
+        "metadata": _map_of({"type": ["string", "number", "boolean"]}),
+    }
+)
+PARITY = _object(
+    {
+        "bounds": _object({"max": {"type": "number", "exclusiveMinimum": 0}, "rms": {"type": "number", "exclusiveMinimum": 0}}),
+        "cases": POSITIVE, "seed": {"type": "integer", "minimum": 0},
+    }
+)  # fmt: skip
+
+SPEC = _object(
+    {
+        "$schema": TEXT, "specc": {"type": "integer"}, "name": TEXT, "doc": TEXT, "extends": TEXT,
+        "imports": _map_of(TEXT), "params": {"type": "object"}, "let": {"type": "object"},
+        "dims": _map_of(DIM), "inputs": _map_of(INPUT), "blocks": _map_of(BLOCK), "layers": LAYERS,
+        "outputs": _map_of(OUTPUT), "init": {"type": "array"}, "data": DATA, "train": TRAIN,
+        "export": EXPORT, "parity": PARITY,
+    },
+    ["specc", "name", "inputs", "layers"],
+)  # fmt: skip
+
+COMMON_LAYER_KEYS: dict[str, Any] = {
+    "name": {"type": ["string", "integer"], "pattern": NAME}, "from": REFERENCES,
+    "repeat": {"type": ["integer", "array", "string"], "minimum": 0},
+    "when": {"type": ["boolean", "string"]}, "init": {"type": ["object", "string"]},
+    "freeze": {"type": ["boolean", "string"]}, "tie": _map_of(TEXT), "doc": TEXT,
+}  # fmt: skip
+GROUP_KEYS: dict[str, Any] = {
+    "layers": LAYERS, "let": {"type": "object"}, "inputs": {"type": "array", "items": TEXT},
+    "outputs": BLOCK["properties"]["outputs"],
+}  # fmt: skip
+
+
+@cache
+def layer_schema(kind: str, name: str = "") -> dict[str, Any]:
+    """The schema of one layer object: of operator `name`, or of another kind of layer."""
+    if kind == "op":
+        own = op_schema(REGISTRY[name])
+        properties = COMMON_LAYER_KEYS | own["properties"] | {"op": {"const": name}}
+        # A parameter called like a common key (`repeat` of einops) would be unreachable.
+        return _object(properties, ["op", *own["required"]]) | {"description": own["description"]}
+    if kind == "block":
+        return {
+            "type": "object",
+            "properties": COMMON_LAYER_KEYS | {"block": TEXT},
+            "required": ["block"],
+        }
+    if kind == "layers":
+        return _object(COMMON_LAYER_KEYS | GROUP_KEYS, ["layers"])
+    return _object(COMMON_LAYER_KEYS | {kind: TEXT}, [kind])
+
+
+def published_schema() -> dict[str, Any]:
+    """The whole schema as an editor wants it, with every operator."""
+    definitions = {name: layer_schema("op", name) for name in sorted(REGISTRY)}
+    branches = [
+        {
+            "if": {"properties": {"op": {"const": name}}, "required": ["op"]},
+            "then": {"$ref": f"#/$defs/{name}"},
+        }
+        for name in sorted(REGISTRY)
+    ]
+    kinds = [
+        {"if": {"required": [kind]}, "then": {"$ref": f"#/$defs/{kind}-layer"}}
+        for kind in LAYER_KINDS[1:]
+    ]
+    for kind in LAYER_KINDS[1:]:
+        definitions[f"{kind}-layer"] = layer_schema(kind)
+    layer = {
+        "type": ["string", "object"],
+        "properties": {"op": {"enum": sorted(REGISTRY)}},
+        "allOf": [*branches, *kinds],
+    }
+    definitions["layer"] = layer
+    definitions["layers"] = {"type": "array", "items": {"$ref": "#/$defs/layer"}}
+    schema = _with_layers({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "specc model spec", **SPEC,
+    })  # fmt: skip
+    return schema | {"$defs": _with_layers(definitions)}
+
+
+def _with_layers(schema: Any) -> Any:
+    """Replace every unspecific list of layers by a reference to the definition of layers."""
+    if isinstance(schema, list):
+        return [_with_layers(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {"$ref": "#/$defs/layers"} if key == "layers" and value is LAYERS else _with_layers(value)
+        for key, value in schema.items()
+    }

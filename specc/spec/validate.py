@@ -1,0 +1,197 @@
+"""Validation against a JSON Schema, told as diagnostics: one key, one place, one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from specc.diagnostics.model import Diagnostics, Pointer
+from specc.diagnostics.suggest import closest
+from specc.spec.document import Document
+
+_NOUNS = {
+    "integer": "an integer", "number": "a number", "boolean": "`true` or `false`",
+    "string": "a string", "array": "a list", "object": "an object", "null": "`null`",
+}  # fmt: skip
+_PLURALS = {"integer": "integers", "number": "numbers", "boolean": "booleans", "string": "strings"}
+_LIMITS = {
+    "minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most",
+    "exclusiveMaximum": "less than",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _validator(identity: int) -> Draft202012Validator:
+    return Draft202012Validator(_SCHEMAS[identity])
+
+
+_SCHEMAS: dict[int, Mapping[str, Any]] = {}
+
+
+def validate(
+    document: Document,
+    pointer: Pointer,
+    value: Any,
+    schema: Mapping[str, Any],
+    diagnostics: Diagnostics,
+    *,
+    subject: str,
+    inferred: Iterable[str] = (),
+) -> bool:
+    """Report everything about `value` (which stands at `pointer`) that the schema forbids.
+
+    `inferred` names keys that the compiler works out; they get a hint of their own. Returns
+    whether the value is valid.
+    """
+    _SCHEMAS[id(schema)] = schema
+    teller = _Teller(document, pointer, diagnostics, subject, frozenset(inferred))
+    errors = list(_validator(id(schema)).iter_errors(value))
+    for error in errors:
+        teller.tell(error)
+    return not errors
+
+
+class _Teller:
+    def __init__(
+        self, document: Document, pointer: Pointer, diagnostics: Diagnostics, subject: str,
+        inferred: frozenset[str],
+    ) -> None:  # fmt: skip
+        self.document, self.pointer, self.diagnostics = document, pointer, diagnostics
+        self.subject, self.inferred = subject, inferred
+
+    def tell(self, error: ValidationError) -> None:
+        place = (*self.pointer, *error.absolute_path)
+        if error.validator == "additionalProperties" and error.validator_value is False:
+            self._unknown_keys(error, place)
+        elif error.validator == "required":
+            self._missing_keys(error, place)
+        else:
+            self._bad_value(_most_telling(error), place)
+
+    def _unknown_keys(self, error: ValidationError, place: Pointer) -> None:
+        known = error.schema.get("properties", {})
+        for key in error.instance:
+            if key in known:
+                continue
+            at = self.document.span((*place, key), key=True)
+            where = self._owner(place)
+            if key in self.inferred:
+                self.diagnostics.add(
+                    "S107", f"`{key}` is worked out from the input of {where}", at,
+                    hint=f"remove `{key}`",
+                )  # fmt: skip
+                continue
+            near = closest(key, known)
+            hint = f"did you mean `{near}`?" if near else f"there are {_listing(known)}"
+            self.diagnostics.add("S101", f"unknown key `{key}` in {where}", at, hint=hint)
+
+    def _missing_keys(self, error: ValidationError, place: Pointer) -> None:
+        # jsonschema reports each missing key by itself, and names it only in its message.
+        key = next(k for k in error.validator_value if error.message.startswith(f"{k!r} "))
+        about = error.schema.get("properties", {}).get(key, {})
+        self.diagnostics.add(
+            "S102", f"{self._owner(place)} needs `{key}`", self.document.span(place),
+            hint=_sentence(key, about),
+        )  # fmt: skip
+
+    def _bad_value(self, error: ValidationError, place: Pointer) -> None:
+        place = (*self.pointer, *error.absolute_path) if error.parent is None else place
+        key = next((str(s) for s in reversed(place) if isinstance(s, str)), self.subject)
+        shown, at = _shown(error.instance), self.document.span(place)
+        if error.validator in _LIMITS:
+            limit = f"{_LIMITS[error.validator]} {error.validator_value}"
+            self.diagnostics.add("S104", f"`{key}` must be {limit}, got {shown}", at)
+        elif error.validator == "pattern":
+            self.diagnostics.add(
+                "R304", f"{shown} is not a name", at,
+                hint="a name has letters, digits, `_` and `-`",
+            )  # fmt: skip
+        else:
+            choices = _choices(error.schema)
+            near = closest(error.instance, choices) if isinstance(error.instance, str) else None
+            self.diagnostics.add(
+                "S103", f"`{key}` must be {_wanted(error.schema)}, got {shown}", at,
+                hint=f"did you mean `{near}`?" if near else None,
+            )  # fmt: skip
+
+    def _owner(self, place: Pointer) -> str:
+        if place == self.pointer:
+            return self.subject
+        return f"`{'.'.join(map(str, place[len(self.pointer) :]))}`"
+
+
+def _most_telling(error: ValidationError) -> ValidationError:
+    """For a choice of forms: the fault within the form that was meant, else the choice."""
+    for inner in error.context or ():
+        if inner.validator in _LIMITS and not inner.relative_path:
+            return inner
+    return error
+
+
+def _choices(schema: Mapping[str, Any]) -> list[str]:
+    forms = schema.get("anyOf", [schema])
+    return [c for form in forms for c in form.get("enum", ()) if isinstance(c, str)]
+
+
+def _wanted(schema: Mapping[str, Any]) -> str:
+    forms = [f for f in schema.get("anyOf", [schema]) if f.get("pattern") != r"\$\{"]
+    words = list(dict.fromkeys(word for form in forms for word in _form(form)))
+    limits = dict.fromkeys(
+        f"{text} {form[k]}" for form in forms for k, text in _LIMITS.items() if k in form
+    )
+    return " or ".join(words) + "".join(f", {limit}" for limit in limits)
+
+
+def _form(form: Mapping[str, Any]) -> list[str]:
+    if "const" in form:
+        return [f"`{form['const']}`"]
+    if "enum" in form:
+        return [f"`{choice}`" for choice in form["enum"]]
+    types = form.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    words = [_NOUNS[t] for t in types]
+    if types == ["array"]:
+        inner = form.get("items", {})
+        parts = [f.get("type") for f in inner.get("anyOf", [inner])]
+        plural = _PLURALS.get(str(parts[0]), "values")
+        count = f"{form['minItems']} " if "minItems" in form else ""
+        words = [f"a list of {count}{plural}"]
+    return words
+
+
+def _sentence(key: str, schema: Mapping[str, Any]) -> str | None:
+    wanted = _wanted(schema) if schema else ""
+    about = schema.get("description", "")
+    if not wanted:
+        return about or None
+    return f"`{key}` is {wanted}" + (f": {about}" if about else "")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}" if len(value) > 4 else f"`{_json(value)}`"
+    if isinstance(value, str) and len(value) > 40:
+        return f'`"{value[:37]}…"`'
+    return f"`{_json(value)}`"
+
+
+def _json(value: Any) -> str:
+    import json
+
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        return str(value)
+
+
+def _listing(names: Iterable[str]) -> str:
+    shown = [f"`{name}`" for name in names]
+    if len(shown) > 12:
+        return ", ".join(shown[:12]) + f" and {len(shown) - 12} more"
+    return ", ".join(shown)

@@ -1,0 +1,262 @@
+"""Instances of one block become one class: values that differ become constructor arguments."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from specc.ir.graph import Call, Graph
+from specc.ir.types import show_shape
+from specc.targets.pytorch.body import Body, Line
+from specc.targets.pytorch.constructor import Argument, Constructor, Slot, align
+from specc.targets.pytorch.variables import identifier
+
+MAX_WIDTH = 88
+
+
+@dataclass
+class Class:
+    """One class of the generated source."""
+
+    name: str
+    doc: str
+    body: Body
+    arguments: list[Argument] = field(default_factory=list)
+    layers: dict[str, Constructor] = field(default_factory=dict)
+    attributes: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+
+class Classes:
+    """The classes of a model, children before parents."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+        self.made: list[Class] = []
+        self.instances: dict[Graph, Constructor] = {}
+
+    def add_calls(self, calls: Sequence[Call]) -> None:
+        """Make classes for the bodies of these calls, which are of one height."""
+        groups: dict[Any, list[tuple[Call, Body]]] = {}
+        for call in calls:
+            body = Body(call.body, self.instances)
+            if body.sequential:
+                self.instances[call.body] = body.sequential
+                self.supports |= body.support
+            else:
+                groups.setdefault((call.name, _skeleton(body)), []).append((call, body))
+        for (name, _), members in groups.items():
+            self._add_class(name, members)
+
+    supports: dict[str, None] = {}
+
+    def _add_class(self, name: str, members: list[tuple[Call, Body]]) -> None:
+        merged = Merger(members)
+        made = merged.made(self._class_name(name, members[0][1]))
+        for (call, _), values in zip(members, merged.values(), strict=True):
+            arguments = tuple(
+                Argument(a.name, value, a.default)
+                for a, value in zip(made.arguments, values, strict=True)
+            )
+            self.instances[call.body] = Constructor(made.name, arguments)
+        self.made.append(made)
+
+    def _class_name(self, name: str, body: Body) -> str:
+        base = camel(name)
+        if base not in self.names:
+            self.names.add(base)
+            return base
+        known = next((c for c in self.made if c.name == base), None)
+        extra = [p for p in body.layers if known and p not in known.layers and not p.isdigit()]
+        wanted = base + (camel(extra[0]) if extra else "")
+        number, chosen = 2, wanted
+        while chosen in self.names:
+            chosen, number = f"{wanted}{number}", number + 1
+        self.names.add(chosen)
+        return chosen
+
+
+def camel(name: str) -> str:
+    """`vision.mb_conv` as `VisionMbConv`."""
+    words = "".join(c if c.isalnum() else " " for c in name).split()
+    text = "".join(word[0].upper() + word[1:] for word in words)
+    return identifier(text) if text and not text[0].isdigit() else f"Part{text}"
+
+
+def _skeleton(body: Body) -> Any:
+    layers = tuple((path, c.skeleton()) for path, c in body.layers.items())
+    lines = tuple(tuple(text for text, is_number in _tokens(line.text) if not is_number) for line in body.lines)
+    counts = tuple(sum(n for _, n in _tokens(line.text)) for line in body.lines)
+    ranks = tuple(line.type.rank if line.type else None for line in body.lines)
+    tensors = tuple(body.tensors.items())
+    return layers, lines, counts, ranks, tensors, tuple(body.after), tuple(body.inputs)
+
+
+def _tokens(text: str) -> Iterator[tuple[str, bool]]:
+    """The line cut into pieces that join to the same text; numbers apart from the rest."""
+    position = 0
+    source = text.strip()
+    lead = text[: len(text) - len(source)]
+    text = source if not source.endswith(":") else source + " pass"
+    offset = 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NUMBER:
+            start, end = token.start[1], token.end[1]
+            yield lead + source[position:start], False
+            yield source[start:end], True
+            position, lead = end, ""
+        offset = token.end[1]
+    del offset
+    yield lead + source[position:], False
+
+
+class Merger:
+    """Compares the instances of one block, value by value."""
+
+    def __init__(self, members: list[tuple[Call, Body]]) -> None:
+        self.members = members
+        self.bodies = [body for _, body in members]
+        self.columns: dict[tuple[Any, ...], str] = {}
+        self.params = self._param_columns()
+        self.used: dict[str, tuple[Any, ...]] = {}
+
+    def _param_columns(self) -> dict[tuple[Any, ...], str]:
+        names = [n for n in self.members[0][0].params if n.isidentifier()]
+        columns = {n: tuple(call.params.get(n) for call, _ in self.members) for n in names}
+        return {
+            column: name for name, column in columns.items()
+            if len({repr(v) for v in column}) > 1 and all(_is_scalar(v) for v in column)
+        }  # fmt: skip
+
+    def values(self) -> list[tuple[Any, ...]]:
+        """For each instance, what it passes for the class's arguments."""
+        columns = [self.used[a.name] for a in self.arguments]
+        return [tuple(column[i] for column in columns) for i in range(len(self.members))]
+
+    def made(self, name: str) -> Class:
+        """The class with its arguments."""
+        layers = {}
+        for path in self.bodies[0].layers:
+            layers[path] = self._layer([body.layers[path] for body in self.bodies])
+        attributes: dict[str, None] = {}
+        lines = [
+            self._line([body.lines[i] for body in self.bodies], attributes)
+            for i in range(len(self.bodies[0].lines))
+        ]
+        self.arguments = self._ordered()
+        doc = _shapes_doc(self.bodies)
+        return Class(name, doc, self.bodies[0], self.arguments, layers, list(attributes), lines)
+
+    def _ordered(self) -> list[Argument]:
+        """Arguments in order of appearance, those with a default last."""
+        found = []
+        for name, column in self.used.items():
+            common = max(set(column), key=column.count)
+            often = column.count(common) * 2 > len(column) and len(column) > 2
+            is_channel = name.startswith(("in_", "out_", "num_"))
+            default = common if often and not is_channel else ...
+            found.append(Argument(name, column[0], default))
+        return sorted(found, key=lambda a: a.default is not ...)
+
+    def _layer(self, group: list[Constructor]) -> Constructor:
+        aligned = align(group)
+        rows = [list(c.leaves()) for c in aligned]
+        names = [name for name, _ in rows[0]]
+        merged = iter([
+            self._merged(name, tuple(row[i][1] for row in rows)) for i, name in enumerate(names)
+        ])  # fmt: skip
+        return aligned[0].replaced(lambda: next(merged))
+
+    def _merged(self, name: str, column: tuple[Any, ...]) -> Any:
+        if all(repr(v) == repr(column[0]) for v in column):
+            return column[0]
+        if column in self.columns:
+            return Slot(self.columns[column])
+        chosen = self.params.get(column) or self._multiple(column)
+        if chosen is None:
+            chosen = identifier(name)
+            number = 2
+            while chosen in self.used:
+                chosen, number = f"{name}{number}", number + 1
+            self.used[chosen] = column
+        elif column in self.params:
+            self.used[chosen] = column
+        self.columns[column] = chosen
+        return Slot(chosen)
+
+    def _multiple(self, column: tuple[Any, ...]) -> str | None:
+        """The column as a multiple of a block's parameter, such as `4 * channels`."""
+        if not all(type(v) is int for v in column):
+            return None
+        for base, name in self.params.items():
+            if not all(type(v) is int and v for v in base):
+                continue
+            factors = {v / b for v, b in zip(column, base, strict=True)}
+            factor = factors.pop()
+            if not factors and factor.is_integer() and factor > 1:
+                self.used.setdefault(name, base)
+                return f"{int(factor)} * {name}"
+        return None
+
+    def _line(self, group: list[Line], attributes: dict[str, None]) -> str:
+        rows = [list(_tokens(line.text)) for line in group]
+        text = ""
+        for i, (piece, is_number) in enumerate(rows[0]):
+            column = tuple(int(row[i][0]) if is_number and row[i][0].isdigit() else row[i][0] for row in rows)
+            found = self._merged("size", column) if is_number else piece
+            if isinstance(found, Slot):
+                name = found.source.split(" ")[-1]
+                attributes[name] = None
+                text += found.source.replace(name, f"self.{name}")
+            else:
+                text += str(piece)
+        return commented(text, self._comment(group))
+
+    def _comment(self, group: list[Line]) -> str:
+        types = [line.type for line in group]
+        if types[0] is None:
+            return ""
+        sizes: list[str] = []
+        for column in zip(*(t.shape for t in types if t), strict=True):
+            same = all(size == column[0] for size in column)
+            sizes.append(str(column[0]) if same else self.columns.get(column) or self.params.get(column) or "*")
+        return show_shape(sizes)  # type: ignore[arg-type]
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, int | float | str)
+
+
+def _shapes_doc(bodies: Sequence[Body]) -> str:
+    del bodies
+    return ""
+
+
+def commented(text: str, comment: str) -> str:
+    """A line with its comment behind it, if there is room."""
+    if not comment or len(text) + len(comment) + 8 + 4 > MAX_WIDTH:
+        return text
+    return f"{text}  # {comment}"
+
+
+def by_height(graph: Graph) -> list[list[Call]]:
+    """The distinct calls of a model, those without calls inside first."""
+    heights: dict[Graph, int] = {}
+    calls: dict[Graph, Call] = {}
+
+    def visit(part: Graph) -> int:
+        if part in heights:
+            return heights[part]
+        inner = [node.op for node in part.nodes if isinstance(node.op, Call)]
+        heights[part] = 1 + max((visit(call.body) for call in inner), default=0)
+        calls.update({call.body: call for call in inner})
+        return heights[part]
+
+    top = visit(graph)
+    return [[c for b, c in calls.items() if heights[b] == h] for h in range(1, top)]
+
+
+__all__ = ["Class", "Classes", "Mapping", "by_height", "camel"]

@@ -1,0 +1,106 @@
+"""Constructor calls as data, so that instances of one block can be compared value by value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from specc.ir.dims import Dim
+
+
+class Slot(NamedTuple):
+    """An argument of the enclosing class in place of a value."""
+
+    source: str
+
+
+class Argument(NamedTuple):
+    """One argument; `default` is what PyTorch takes when it is left out (`...`: none)."""
+
+    name: str
+    value: Any
+    default: Any = ...
+
+
+@dataclass(frozen=True)
+class Constructor:
+    """`name(arguments)`: a PyTorch module, a class of the model, or a container of others."""
+
+    name: str
+    arguments: tuple[Argument, ...] = ()
+    children: tuple[Constructor, ...] = field(default=())
+
+    def skeleton(self) -> Any:
+        """What has to be equal in two calls for them to differ in values only."""
+        required = tuple(a.name for a in self.arguments if a.default is ...)
+        return self.name, required, tuple(child.skeleton() for child in self.children)
+
+    def source(self) -> str:
+        """The call as Python."""
+        if self.children:
+            return self._container()
+        positional = [literal(a.value) for a in self.arguments if a.default is ...]
+        keywords = [
+            f"{a.name}={literal(a.value)}"
+            for a in self.arguments
+            if a.default is not ... and (isinstance(a.value, Slot) or a.value != a.default)
+        ]
+        return f"{self.name}({', '.join(positional + keywords)})"
+
+    def _container(self) -> str:
+        sources = [child.source() for child in self.children]
+        if len(sources) > 2 and len(set(sources)) == 1:
+            repeated = f"{sources[0]} for _ in range({len(sources)})"
+            return f"{self.name}(*({repeated}))" if self.name == "nn.Sequential" else f"{self.name}({repeated})"
+        inner = ", ".join(sources)
+        return f"{self.name}({inner})" if self.name == "nn.Sequential" else f"{self.name}([{inner}])"
+
+    def leaves(self) -> Iterator[tuple[str, Any]]:
+        """Every argument of this call and of its children, by name."""
+        for a in self.arguments:
+            yield a.name, a.value
+        for child in self.children:
+            yield from child.leaves()
+
+    def replaced(self, values: Callable[[], Any]) -> Constructor:
+        """The same call with each leaf, in order, replaced by the next of `values`."""
+        arguments = tuple(Argument(a.name, values(), a.default) for a in self.arguments)
+        return Constructor(
+            self.name, arguments, tuple(child.replaced(values) for child in self.children)
+        )
+
+
+def align(group: Sequence[Constructor]) -> list[Constructor]:
+    """Calls of one skeleton, each with the union of their arguments."""
+    examples = {a.name: a for call in group for a in call.arguments}
+    columns = [align(column) for column in zip(*(call.children for call in group), strict=True)]
+    return [
+        Constructor(
+            call.name,
+            tuple(_argument(call, name, example) for name, example in examples.items()),
+            tuple(column[i] for column in columns),
+        )
+        for i, call in enumerate(group)
+    ]
+
+
+def _argument(call: Constructor, name: str, example: Argument) -> Argument:
+    found = next((a for a in call.arguments if a.name == name), None)
+    return found or Argument(name, example.default, example.default)
+
+
+def literal(value: Any) -> str:
+    """A value as Python source."""
+    if isinstance(value, Slot | Dim):
+        return str(value.source if isinstance(value, Slot) else value)
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return 'float("inf")' if value > 0 else '-float("inf")'
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if type(value) is str else str(value)
+    if isinstance(value, tuple | list):
+        inner = ", ".join(map(literal, value))
+        if isinstance(value, list):
+            return f"[{inner}]"
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    return repr(value)

@@ -1,0 +1,81 @@
+"""Graph -> PyTorch source: plain classes that need torch and nothing else."""
+
+from __future__ import annotations
+
+from specc.ir.graph import Call, Graph
+from specc.targets.pytorch.body import Body
+from specc.targets.pytorch.classes import Class, Classes, Merger, by_height, camel
+from specc.targets.pytorch.constructor import Constructor, literal
+
+
+def torch_source(graph: Graph, doc: str = "") -> str:
+    """The source of a model; its class is named after the graph."""
+    name = class_name(graph)
+    classes = Classes({name})
+    for calls in by_height(graph):
+        classes.add_calls(calls)
+    body = Body(graph, classes.instances)
+    call = Call(graph.name, graph)
+    top = Merger([(call, body)]).made(name) if body.sequential is None else None
+    parts = [_class(made) for made in classes.made]
+    parts.append(_class(top, doc) if top else _sequential_class(name, body.sequential, doc))
+    supports = dict.fromkeys(
+        s for b in [*(c.body for c in classes.made), body] for s in b.support
+    ) | classes.supports
+    parts = [*(s.strip("\n") for s in supports), *parts]
+    return _imports(parts) + "\n\n\n".join(parts) + "\n"
+
+
+def class_name(graph: Graph) -> str:
+    """The name of the model's class."""
+    return camel(graph.name)
+
+
+def _imports(parts: list[str]) -> str:
+    text = "\n".join(parts)
+    lines = ["import math\n\n"] if "math." in text else []
+    lines += ["import torch\n"] if "torch." in text else []
+    lines += ["import torch.nn.functional as F\n"] if "F." in text else []
+    lines += ["from torch import nn\n"]
+    return "".join(lines) + "\n\n"
+
+
+def _class(made: Class, doc: str = "") -> str:
+    lines = [f"class {made.name}(nn.Module):"]
+    doc = doc or made.doc
+    if doc:
+        lines += [f'    """{_docstring(doc)}"""', ""]
+    lines += _init(made)
+    lines += ["", f"    def forward({', '.join(['self', *made.body.inputs])}):"]
+    lines += [f"        {line}" for line in made.lines]
+    return "\n".join(lines)
+
+
+def _docstring(doc: str) -> str:
+    return doc.replace("\\", "\\\\").replace('"""', "'''").strip()
+
+
+def _init(made: Class) -> list[str]:
+    arguments = [
+        a.name if a.default is ... else f"{a.name}={literal(a.default)}" for a in made.arguments
+    ]
+    body = [f"self.{name} = {name}" for name in made.attributes]
+    body += [_registered(path, layer) for path, layer in made.layers.items()]
+    body += list(made.body.tensors.values()) + made.body.after
+    head = f"    def __init__({', '.join(['self', *arguments])}):"
+    return [head, "        super().__init__()", *(f"        {line}" for line in body)]
+
+
+def _registered(path: str, layer: Constructor) -> str:
+    if path.isidentifier():
+        return f"self.{path} = {layer.source()}"
+    return f'self.add_module("{path}", {layer.source()})'
+
+
+def _sequential_class(name: str, layers: Constructor | None, doc: str) -> str:
+    assert layers is not None
+    lines = [f"class {name}(nn.Sequential):"]
+    lines += [f'    """{_docstring(doc)}"""', ""] if doc else []
+    lines += ["    def __init__(self):", "        super().__init__("]
+    lines += [f"            {child.source()}," for child in layers.children]
+    return "\n".join([*lines, "        )"])

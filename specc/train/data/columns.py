@@ -1,0 +1,140 @@
+"""What a spec asks of each tensor of a batch: source columns, type, shape, encoding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from specc.ir.graph import InputInfo, Interface
+from specc.train.data.table import Table
+from specc.train.problems import TrainError
+
+RowShape = tuple[int | None, ...]
+"""The shape of one row; None where the data decides."""
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """One tensor of a batch and where it comes from.
+
+    `shape` is that of one row; None as a whole means that the data decides.
+    """
+
+    name: str
+    source: str | tuple[str, ...]
+    dtype: str
+    shape: RowShape | None = None
+    encode: str | None = None
+    missing: str | float | None = None
+    """A fill value; None makes a missing value an error."""
+    low: int | None = None
+    high: int | None = None
+    listed: bool = True
+    """Whether `data.columns` has it, rather than a table column having a model input's name."""
+
+    def sources(self, table: Table) -> list[str]:
+        """The table's columns it is made of, those of a glob in natural order."""
+        if isinstance(self.source, tuple):
+            return [name for pattern in self.source for name in _matching(pattern, table)]
+        return _matching(self.source, table)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` turns back into the same."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> ColumnSpec:
+        """The column that `to_json` described."""
+        shape, source = plain["shape"], plain["source"]
+        return cls(
+            **{
+                **plain,
+                "shape": None if shape is None else tuple(shape),
+                "source": source if isinstance(source, str) else tuple(source),
+            }
+        )
+
+
+def _matching(pattern: str, table: Table) -> list[str]:
+    if pattern in table.columns or not any(c in pattern for c in "*?["):
+        table.raw(pattern)
+        return [pattern]
+    names = sorted((n for n in table.columns if fnmatchcase(n, pattern)), key=natural_key)
+    if not names:
+        raise TrainError("D502", f"no column of `{table.name}` matches `{pattern}`")
+    return names
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorts digits by their value, so that `pixel_2` comes before `pixel_10`."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p]
+
+
+def column_specs(
+    columns: Mapping[str, Mapping[str, Any]], interface: Interface
+) -> dict[str, ColumnSpec]:
+    """All columns of a spec, and the model inputs that it does not list.
+
+    A column without `dtype` has the input's, else int64 for `class` and float32.
+    """
+    inputs = {info.name: info for info in interface.inputs}
+    listed = {name: _spec(name, given, inputs.get(name)) for name, given in columns.items()}
+    unlisted = (info for name, info in inputs.items() if name not in listed)
+    return {**listed, **{i.name: _spec(i.name, {}, i, listed=False) for i in unlisted}}
+
+
+def _spec(
+    name: str, given: Mapping[str, Any], info: InputInfo | None, *, listed: bool = True
+) -> ColumnSpec:
+    source, encode, missing = given.get("from", name), given.get("encode"), given.get("missing")
+    dtype = "int64" if encode == "class" else "float32"
+    shape = _sizes(given["shape"]) if "shape" in given else None
+    if info:
+        dtype = str(info.type.dtype)
+        shape = _input_shape(name, info, shape)
+        if given.get("dtype", dtype) != dtype:
+            message = f"column `{name}` is {given['dtype']} and the model's input is {dtype}"
+            raise TrainError("D507", message, name, "dtype")
+    return ColumnSpec(
+        name,
+        tuple(source) if isinstance(source, list) else source,
+        given.get("dtype", dtype),
+        shape,
+        encode,
+        None if missing == "error" else missing,
+        info.low if info else None,
+        info.high if info else None,
+        listed,
+    )
+
+
+def _sizes(shape: Iterable[object]) -> RowShape:
+    return tuple(size if isinstance(size, int) else None for size in shape)
+
+
+def _input_shape(name: str, info: InputInfo, declared: RowShape | None) -> RowShape:
+    wanted = _sizes(info.type.shape[1:])
+    if declared is None:
+        return wanted
+    fits = len(wanted) == len(declared) and all(
+        a is None or b is None or a == b for a, b in zip(wanted, declared, strict=True)
+    )
+    if not fits:
+        raise TrainError(
+            "D507",
+            f"column `{name}` has shape {show(declared)} and the model's input `{name}` takes "
+            f"{show(wanted)}",
+            name,
+            "shape",
+        )
+    return tuple(b if a is None else a for a, b in zip(wanted, declared, strict=True))
+
+
+def show(shape: RowShape) -> str:
+    """A row's shape in words, `?` for a size that the data decides."""
+    inner = ", ".join("?" if size is None else str(size) for size in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"

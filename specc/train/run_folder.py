@@ -1,0 +1,107 @@
+"""The folder of one run, `runs/<name>/<stamp>/`, and what training writes into it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from specc.train.atomic import write_bytes, write_json
+from specc.train.reporter import EpochRecord
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside one run."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, runs: Path, name: str) -> RunFolder:
+        """A new, empty folder whose name is the time."""
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        for suffix in ("", *(f"-{i}" for i in range(2, 1000))):
+            path = runs / name / f"{stamp}{suffix}"
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return cls(path)
+        raise FileExistsError(runs / name / stamp)
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that a run goes on from."""
+        return self.path / "checkpoints" / "last"
+
+    @property
+    def best(self) -> Path:
+        """The weights of the best epoch."""
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def weights(self) -> Path:
+        """The weights that the run is for."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """One line an epoch."""
+        return self.path / "metrics.jsonl"
+
+    def prepare(self, seed: int, labels: Mapping[str, list[Any]]) -> None:
+        """Write what is known before the first step."""
+        (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "environment.json", environment(seed))
+        write_json(self.path / "labels.json", labels)
+
+    def add_metrics(self, record: EpochRecord) -> None:
+        """Append one epoch's line."""
+        line = {
+            "epoch": record.epoch, "step": record.step, **record.scores, "lr": record.lr,
+            "seconds": round(record.seconds, 3), "best": record.is_best,
+        }  # fmt: skip
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep_metrics_until(self, step: int) -> None:
+        """Drop the lines after a step, and a half-written one: a resumed run writes them anew."""
+        if not self.metrics.exists():
+            return
+        kept = [line for line in self.metrics.read_text("utf-8").splitlines(keepends=True)
+                if line.endswith("\n") and json.loads(line)["step"] <= step]  # fmt: skip
+        write_bytes(self.metrics, "".join(kept).encode())
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """What the numbers of a run may depend on."""
+    packages = ("specc", "torch", "numpy", "pyarrow", "safetensors", "torchmetrics")
+    return {
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "seed": seed,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "packages": {name: _version(name) for name in packages},
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,214 @@
+"""Every example of every operator, through shape rule, weights, source, ONNX and three witnesses."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from onnx.reference import ReferenceEvaluator
+
+from specc.ir.dims import evaluate
+from specc.ir.graph import Graph
+from specc.ops import REGISTRY
+from specc.ops.op import Example
+from specc.passes.resolve import resolve
+from specc.runtime.build import compile_graph
+from specc.runtime.export import model_bytes, onnx_model
+from specc.spec.load import load_spec
+from specc.targets.onnx_graph import onnx_graph
+from tests.ops.reference import reference
+
+SIZES = {"N": 3, "T": 5, "L": 7, "H": 8, "W": 6, "S": 4, "C": 4}
+OTHER = {"N": 1, "T": 2, "L": 9, "H": 11, "W": 9, "S": 6, "C": 4}
+CASES = [
+    pytest.param(name, ex, id=f"{name}-{i}")
+    for name, cls in sorted(REGISTRY.items())
+    for i, ex in enumerate(cls.examples)
+]
+
+
+def spec_of(name: str, ex: Example) -> dict[str, Any]:
+    """A spec of one layer."""
+    inputs = {f"i{n}": _input(text) for n, text in enumerate(ex.inputs)}
+    params = {k: list(v) if isinstance(v, tuple) else v for k, v in ex.params.items()}
+    layer = {"name": "op", "op": name, **({"from": list(inputs)} if inputs else {}), **params}
+    return {"specc": 1, "name": "one_op", "inputs": inputs or {"unused": {"shape": ["N"]}}, "layers": [layer]}
+
+
+def _input(text: str) -> dict[str, Any]:
+    dtype, _, shape = text.rpartition(":")
+    dtype, _, limit = dtype.partition("<")
+    sizes = [int(s) if s.isdigit() else s for s in shape.split()]
+    made: dict[str, Any] = {"shape": sizes, "dtype": dtype or "float32"}
+    return made | ({"high": int(limit)} if limit else {})
+
+
+def graph_of(name: str, ex: Example) -> Graph:
+    spec, found = load_spec(spec_of(name, ex))
+    assert spec, [d.message for d in found.items]
+    graph, found = resolve(spec)
+    assert graph, [d.message for d in found.items]
+    return graph
+
+
+def tensors(ex: Example, sizes: dict[str, int], seed: int = 0) -> list[torch.Tensor]:
+    """Seeded inputs; `int64<5: N` means integers below 5."""
+    gen = torch.Generator().manual_seed(seed)
+    made = []
+    for text in ex.inputs:
+        info = _input(text)
+        shape = [sizes[s] if isinstance(s, str) else s for s in info["shape"]]
+        dtype = getattr(torch, info["dtype"])
+        if dtype.is_floating_point:
+            made.append(torch.randn(shape, generator=gen, dtype=torch.float64).to(dtype))
+        elif dtype is torch.bool:
+            made.append(torch.rand(shape, generator=gen) < 0.5)
+        else:
+            made.append(torch.randint(0, info.get("high", 4), shape, generator=gen).to(dtype))
+    return made
+
+
+def built(name: str, ex: Example) -> tuple[Graph, torch.nn.Module]:
+    torch.manual_seed(1)
+    graph = graph_of(name, ex)
+    module = compile_graph(graph).eval()
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand(tensor.shape) + 0.5)
+    return graph, module
+
+
+def flat(result: Any) -> list[torch.Tensor]:
+    """All tensors of a result, in order."""
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return [t for part in result for t in flat(part)]
+
+
+def layer_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {k.removeprefix("op").removeprefix("."): v for k, v in module.state_dict().items()}
+
+
+@pytest.mark.parametrize(("name", "ex"), CASES)
+def test_shapes_and_weights_are_as_declared(name: str, ex: Example) -> None:
+    graph, module = built(name, ex)
+    node = next(n for n in graph.nodes if n.path == "op")
+    for sizes in (SIZES, OTHER):
+        with torch.no_grad():
+            results = flat(_all_outputs(graph, module, tensors(ex, sizes)))
+        for value, actual in zip((v for _, v in graph.outputs), results, strict=True):
+            assert tuple(actual.shape) == tuple(evaluate(s, sizes) for s in value.type.shape)
+            assert str(actual.dtype) == f"torch.{value.type.dtype}"
+    declared = {w.name: (tuple(w.type.shape), str(w.type.dtype)) for w in node.weights if w.persistent}
+    actual_weights = {
+        k: (tuple(v.shape), str(v.dtype).removeprefix("torch.")) for k, v in layer_state(module).items()
+    }
+    assert declared == actual_weights
+
+
+def _all_outputs(graph: Graph, module: torch.nn.Module, inputs: list[torch.Tensor]) -> Any:
+    result = module(*inputs) if inputs else module(torch.zeros(3))
+    return list(result.values()) if isinstance(result, dict) else result
+
+
+@pytest.mark.parametrize(("name", "ex"), CASES)
+def test_source_equals_pytorch(name: str, ex: Example) -> None:
+    cls = REGISTRY[name]
+    _, module = built(name, ex)
+    inputs = tensors(ex, SIZES)
+    with torch.no_grad():
+        ours = flat(_all_outputs(None, module, inputs))  # type: ignore[arg-type]
+        theirs = flat(reference(name, cls.inferred, ex.params, inputs, layer_state(module)))
+    for mine, other in zip(ours, theirs, strict=False):
+        torch.testing.assert_close(mine, other, rtol=0, atol=0, equal_nan=True)
+
+
+def within(actual: np.ndarray, ref64: np.ndarray, torch32: np.ndarray) -> None:
+    """The project's own bound: at most four times PyTorch's error, anchored in float64."""
+    assert actual.dtype == torch32.dtype
+    assert actual.shape == torch32.shape
+    if not np.issubdtype(actual.dtype, np.floating):
+        np.testing.assert_array_equal(actual, torch32)
+        return
+    np.testing.assert_array_equal(np.isnan(actual), np.isnan(torch32))
+    finite = np.isfinite(ref64)
+    np.testing.assert_array_equal(actual[~finite], torch32[~finite])
+    if finite.any():
+        scale = np.abs(ref64[finite]).max()
+        error = np.abs(actual.astype(np.float64) - ref64)[finite].max()
+        bound = 4 * np.abs(torch32.astype(np.float64) - ref64)[finite].max() + 4 * 2**-24 * scale
+        assert error <= bound, f"error {error:.3e} above the bound {bound:.3e}"
+
+
+def _numpy(values: list[torch.Tensor]) -> list[np.ndarray]:
+    return [v.numpy() for v in values]
+
+
+def _reference_values(
+    graph: Graph, module: torch.nn.Module, inputs: list[torch.Tensor]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    import copy
+
+    doubles = [x.double() if x.is_floating_point() else x for x in inputs]
+    with torch.no_grad():
+        exact = flat(_all_outputs(graph, copy.deepcopy(module).double(), doubles))
+        single = flat(_all_outputs(graph, module, inputs))
+    return _numpy(exact), _numpy(single)
+
+
+def _session(data: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("opset", [17, 20, 23])
+@pytest.mark.parametrize(("name", "ex"), CASES)
+def test_onnx_equals_pytorch(name: str, ex: Example, opset: int) -> None:
+    graph, module = built(name, ex)
+    data = model_bytes(onnx_model(onnx_graph(graph, opset), module.state_dict()))
+    model = onnx.load_from_string(data)
+    onnx.checker.check_model(model, full_check=True)
+    session = _session(data)
+    for sizes in (SIZES, OTHER):
+        inputs = tensors(ex, sizes)
+        exact, single = _reference_values(graph, module, inputs)
+        feeds = {i.name: x.numpy() for i, x in zip(session.get_inputs(), inputs, strict=False)}
+        if not inputs:
+            feeds = {i.name: np.zeros(3, np.float32) for i in session.get_inputs()}
+        for actual, ref, mine in zip(session.run(None, feeds), exact, single, strict=True):
+            within(actual, ref, mine)
+        if name not in EVALUATOR_IS_WRONG:
+            for actual, ref, mine in zip(ReferenceEvaluator(model).run(None, feeds), exact, single, strict=True):
+                within(np.asarray(actual), ref, mine)
+
+
+EVALUATOR_IS_WRONG: dict[str, str] = {}
+"""Operators that the ONNX reference evaluator computes wrongly, with the reason."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "ex"), CASES)
+def test_torch_onnx_agrees(name: str, ex: Example) -> None:
+    """torch.onnx's own export of the same module, in the same runtime, as third witness."""
+    graph, module = built(name, ex)
+    if not ex.inputs:
+        pytest.skip("torch.onnx cannot export a model whose inputs are all unused")
+    inputs = tensors(ex, SIZES)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, tuple(inputs), buffer, dynamo=False, opset_version=17)
+    session = _session(buffer.getvalue())
+    feeds = {i.name: x.numpy() for i, x in zip(session.get_inputs(), inputs, strict=True)}
+    exact, single = _reference_values(graph, module, inputs)
+    for actual, ref, mine in zip(session.run(None, feeds), exact, single, strict=True):
+        within(actual, ref, mine)
