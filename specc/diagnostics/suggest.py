@@ -14,7 +14,8 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
     plain = _plain(word)
     same = [name for name in names if _plain(name) == plain]
     if same:
-        return min(same, key=lambda name: _distance(word, name, len(word) + len(name)))
+        # `Relu` means the module `ReLU`, `Softmax` in lower case the function.
+        return min(same, key=lambda n: (n[0] != word[:1], _distance(word, n, len(word) + len(n))))
     limit = max(1, len(plain) // 3) if len(plain) > 1 else 0
     near = ((_distance(plain, _plain(name), limit), name) for name in names)
     best = min((pair for pair in near if pair[0] <= limit), key=lambda pair: pair[0], default=None)

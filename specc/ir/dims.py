@@ -5,8 +5,6 @@ floor division, a maximum or a minimum. Every operation returns the normal form,
 compared with `==`, and one that is constant is a plain `int`. A divisor is taken to be nonzero.
 """
 
-# ruff: noqa: A002 - the facts of a symbol are called as in a spec
-
 from __future__ import annotations
 
 from collections import Counter
@@ -152,7 +150,7 @@ class Dim:
         return _rebuild(self, lambda s: sizes[s.name] if s.name in sizes else _single(s))
 
 
-def symbol(name: str, *, min: int | None = 1, max: int | None = None, multiple_of: int = 1) -> Dim:
+def symbol(name: str, *, min: int | None = 1, max: int | None = None, multiple_of: int = 1) -> Dim:  # noqa: A002
     """The size called `name`; `ValueError` where no number keeps to the promised facts."""
     if multiple_of < 1:
         raise ValueError(f"`multiple_of` of `{name}` is {multiple_of}, less than 1")

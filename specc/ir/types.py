@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
@@ -26,12 +27,12 @@ class DType(Enum):
     float64 = "float64"
 
     @property
-    def is_floating(self) -> bool:
+    def is_floating(self) -> builtins.bool:
         """Whether values are floating-point numbers."""
         return self.value.startswith(("float", "bfloat"))
 
     @property
-    def is_integer(self) -> bool:
+    def is_integer(self) -> builtins.bool:
         """Whether values are integers (booleans are not)."""
         return self.value.startswith(("int", "uint"))
 

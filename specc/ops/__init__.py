@@ -1,6 +1,8 @@
 """Every operator of the language; importing this package fills the registry."""
 
-from specc.ops import activation, dropout, linear, norm
+from specc.ops import (
+    activation, attention, dropout, embedding, linear, loss, loss_binary, loss_class, matmul, multihead_attention, norm,
+)  # fmt: skip
 from specc.ops.op import REGISTRY, Op, OpError, as_outputs
 
 __all__ = ["REGISTRY", "Op", "OpError", "activation", "as_outputs", "dropout", "linear", "norm"]

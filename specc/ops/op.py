@@ -72,7 +72,7 @@ class InputNames(NamedTuple):
     variadic: bool
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(param,))
+@dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=False, field_specifiers=(param,))
 class Op:
     """An operator with its parameters bound. Subclasses are registered with `@op`.
 
@@ -85,6 +85,8 @@ class Op:
     examples: ClassVar[Sequence[Example]] = ()
     inferred: ClassVar[tuple[str, ...]] = ()
     """PyTorch's arguments that the compiler works out and a spec may not state."""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """PyTorch's defaults of inferred arguments that it takes by name."""
     scalars: ClassVar[tuple[str, ...]] = ()
     """Tensor arguments for which a plain number may stand."""
     check: ClassVar[Exactness] = "rounding"
@@ -108,10 +110,10 @@ class Op:
             raise TypeError(f"{self.name} has no parameter {', '.join(params)}")
 
     infer: Callable[..., Outputs]
-    torch: Callable[..., str]
+    torch: Callable[..., str | Code]
     onnx: Callable[..., Ref | tuple[Ref, ...]]
 
-    def weights(self, *_: TensorType | None) -> Weights:
+    def weights(self, *inputs: Any, **named: Any) -> Weights:  # noqa: ARG002
         """The parameters and buffers it owns, named as in PyTorch's module."""
         yield from ()
 

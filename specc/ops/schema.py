@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import types
-from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from specc.ir.dims import Dim
@@ -49,11 +48,15 @@ def _any_of(annotation: Any, param: Param) -> dict[str, Any]:
     return {"anyOf": schemas}
 
 
-@cache
+_HINTS: dict[type[Op], dict[str, Any]] = {}
+
+
 def hints(cls: type[Op]) -> dict[str, Any]:
     """The parameters' annotations, evaluated."""
-    found = get_type_hints(cls)
-    return {name: found[name] for name in cls.params}
+    if cls not in _HINTS:
+        found = get_type_hints(cls)
+        _HINTS[cls] = {name: found[name] for name in cls.params}
+    return _HINTS[cls]
 
 
 def param_schema(cls: type[Op], name: str) -> dict[str, Any]:
@@ -65,7 +68,6 @@ def param_schema(cls: type[Op], name: str) -> dict[str, Any]:
     return schema
 
 
-@cache
 def op_schema(cls: type[Op]) -> dict[str, Any]:
     """The JSON Schema of an operator's own keys in a layer object."""
     properties = {name: param_schema(cls, name) for name in cls.params}
@@ -85,7 +87,6 @@ def _mentions(annotation: Any, wanted: Any) -> bool:
     )
 
 
-@cache
 def takes_sizes(cls: type[Op], name: str) -> bool:
     """Whether a parameter may be (or hold) a symbolic size."""
     return name in cls.params and _mentions(hints(cls)[name], Dim)

@@ -74,3 +74,24 @@ def product(sizes: Sequence[Size]) -> Size:
     for size in sizes:
         total = total * size
     return total
+
+
+def same_size(name: str, *axes: tuple[TensorType, int]) -> Size:
+    """The one size that all these axes of inputs have; `OpError` where two differ."""
+    (first, index), *others = axes
+    size = first.shape[index]
+    for other, at in others:
+        if other.shape[at] != size:
+            raise OpError(
+                "T401",
+                f"`{name}` needs equal sizes: `{size}` of {show_shape(first.shape)} against "
+                f"`{other.shape[at]}` of {show_shape(other.shape)}",
+            )
+    return size
+
+
+def same_dtype(name: str, *inputs: TensorType) -> None:
+    """Raise `OpError` unless all inputs have one element type."""
+    dtypes = dict.fromkeys(str(x.dtype) for x in inputs)
+    if len(dtypes) > 1:
+        raise OpError("T404", f"`{name}` needs inputs of one dtype, got {' and '.join(dtypes)}")

@@ -164,9 +164,7 @@ def yardstick(ref64: Array, torch32: Array, undecided: Mask | None = None) -> Ya
     if undecided is not None:
         keep &= ~undecided
     wide = ref64.astype(np.float64)
-    return Yardstick(
-        Stats.of(wide[keep]), Stats.of(torch32.astype(np.float64)[keep] - wide[keep])
-    )
+    return Yardstick(Stats.of(wide[keep]), Stats.of(torch32.astype(np.float64)[keep] - wide[keep]))
 
 
 def errors(actual: Array, ref64: Array, torch32: Array, undecided: Mask | None = None) -> Stats:

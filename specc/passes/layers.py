@@ -43,10 +43,10 @@ class Maker:
 
     def check_schema(self, schema: Any, subject: str, inferred: Sequence[str] = ()) -> bool:
         """Validate the layer object as it is written."""
-        value = self.context.document.get(self.layer.pointer)
-        return isinstance(value, str) or validate(
-            self.context.document, self.layer.pointer, value, schema, self.context.diagnostics,
-            subject=subject, inferred=inferred,
+        raw = self.layer.raw
+        return isinstance(raw, str) or validate(
+            self.context.document, self.layer.pointer, raw, schema, self.context.diagnostics,
+            subject=subject, inferred=inferred, notes=self.context.notes(),
         )  # fmt: skip
 
     def default_sources(self) -> list[Input]:
@@ -57,12 +57,13 @@ class Maker:
         """References with their places, in the order of the arguments."""
         items = given if isinstance(given, list) else [given]
         if isinstance(given, dict):
-            return self.fault(f"`from` of a `{self.layer.kind}` layer must be a name or a list", pointer)  # fmt: skip
+            self.fault(f"`from` of a `{self.layer.kind}` layer must be a name or a list", pointer)
+            return None
         places = [(*pointer, i) if isinstance(given, list) else pointer for i in range(len(items))]
         return list(zip(items, places, strict=True))
 
     def fault(self, message: str, pointer: Pointer, code: str = "R306", hint: str | None = None) -> None:  # fmt: skip
-        """Report, and return `None`."""
+        """Report at a place of the spec."""
         self.context.error(code, message, self.context.document.span(pointer), hint)
 
     def settings(self, scope: Scope) -> dict[str, Any]:
@@ -139,10 +140,12 @@ class OpMaker(Maker):
             if unknown is not None:
                 near = closest(unknown, names)
                 listing = ", ".join(f"`{n}`" for n in names)
-                return self.fault(
-                    f"`{self.cls.name}` has no input `{unknown}`", (*pointer, unknown),
-                    hint=f"did you mean `{near}`?" if near else f"its inputs are {listing}",
+                self.context.error(
+                    "R306", f"`{self.cls.name}` has no input `{unknown}`",
+                    self.context.document.span((*pointer, unknown), key=True),
+                    f"did you mean `{near}`?" if near else f"its inputs are {listing}",
                 )  # fmt: skip
+                return None
             last = max((names.index(n) for n in given), default=-1)
             placed = [(given[n], (*pointer, n)) if n in given else None for n in names[: last + 1]]
         else:
@@ -150,12 +153,14 @@ class OpMaker(Maker):
         missing = [n for i, n in enumerate(names) if n in self.names.required and (i >= len(placed) or placed[i] is None)]  # fmt: skip
         if missing:
             listing = ", ".join(f"`{n}`" for n in missing)
-            return self.fault(f"`{self.cls.name}` also needs {listing}", pointer)
+            self.fault(f"`{self.cls.name}` also needs {listing}", pointer)
+            return None
         if len(placed) > len(names) and not self.names.variadic:
-            return self.fault(
+            self.fault(
                 f"`{self.cls.name}` takes {len(names)} input{'s' * (len(names) != 1)}, "
                 f"`from` lists {len(placed)}", pointer,
             )  # fmt: skip
+            return None
         return placed
 
     def _params(self, scope: Scope) -> dict[str, Any] | None:
@@ -167,7 +172,7 @@ class OpMaker(Maker):
             judged = {k: plain(self.cls, k, v) for k, v in args.items()}
             if not validate(
                 self.context.document, self.layer.pointer, {"op": self.cls.name, **judged}, schema,
-                self.context.diagnostics, subject=f"`{self.cls.name}`",
+                self.context.diagnostics, subject=f"`{self.cls.name}`", notes=self.context.notes(),
             ):  # fmt: skip
                 return None
         return {k: coerce(self.cls, k, v) if k in self.cls.params else v for k, v in args.items()}
@@ -187,7 +192,8 @@ class OpMaker(Maker):
         """Put a constant where the layer gives a number for a tensor argument."""
         if not any(name in params for name in self.cls.scalars):
             return inputs
-        rest, filled = iter(inputs), []
+        rest = iter(inputs)
+        filled: list[Value | None] = []
         for name in [*self.names.required, *self.names.optional]:
             if name in params and name in self.cls.scalars:
                 filled.append(self.constant(path, name, params[name]))
@@ -200,8 +206,9 @@ class OpMaker(Maker):
         scalar = REGISTRY["scalar"](value=number)
         kind = scalar.infer()
         assert isinstance(kind, TensorType)
-        value = Value(f"{path}.{name}", kind)
-        self.part.emit(Made(scalar, (value,)), f"{path}.{name}", f"{path}.{name}", (), self.layer)
+        value = Value(f"{path}/{name}", kind)
+        where = f"{path}/{name}"
+        self.part.emit(Made(scalar, (value,)), where, where, (), self.layer, inline=True)
         return value
 
     def applied(self, bound: Op, path: str, inputs: Sequence[Value | None]) -> Made | None:
@@ -241,7 +248,8 @@ class BodyMaker(Maker):
         names = definition.get("inputs", ["x"])
         if len(names) != len(inputs):
             wanted = f"{len(names)} input{'s' * (len(names) != 1)} ({', '.join(names)})"
-            return self.fault(f"`{name}` takes {wanted}, got {len(inputs)}", self.layer.pointer)
+            self.fault(f"`{name}` takes {wanted}, got {len(inputs)}", self.layer.pointer)
+            return None
         values = [
             (key, Value(key, value.type)) for key, value in zip(names, inputs, strict=True) if value
         ]

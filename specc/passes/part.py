@@ -53,15 +53,18 @@ class Part:
 
     def add_layers(self, layers: Any, pointer: Pointer) -> None:
         """Add every layer of a list."""
+        for index, raw in enumerate(layers):
+            self.add_layer(raw, (*pointer, index), index)
+
+    def add_layer(self, raw: Any, pointer: Pointer, index: int) -> None:
+        """Add the layer that is written at `pointer`; `index` is its name if it has none."""
         from specc.passes.layers import maker
 
-        for index, raw in enumerate(layers):
-            place = (*pointer, index)
-            layer = parse_layer(raw, place, self.context.document, self.context.diagnostics)
-            if layer is None:
-                self.previous = POISON
-                self._poison_name(raw)
-                continue
+        layer = parse_layer(raw, pointer, self.context.document, self.context.diagnostics)
+        if layer is None:
+            self.previous = POISON
+            self._poison_name(raw)
+        else:
             self._add_layer(layer, index, maker(self, layer))
 
     def _add_layer(self, layer: Layer, index: int, make: Any) -> None:
@@ -107,13 +110,14 @@ class Part:
 
     def emit(
         self, made: Made, path: str, module: str, inputs: Sequence[Value | None], layer: Layer,
-        settings: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None, *, inline: bool = False,
     ) -> Result:  # fmt: skip
         """Append a node; returns its results by name."""
         origin = Origin(layer.pointer, self.context.document.span(layer.pointer))
         node = Node(
-            made.op, tuple(inputs), made.outputs, path, module, origin, made.weights, settings or {}
-        )
+            made.op, tuple(inputs), made.outputs, path, module, origin, made.weights,
+            settings or {}, inline,
+        )  # fmt: skip
         self.nodes.append(node)
         names = [output.name[len(path) + 1 :] for output in made.outputs]
         return dict(zip(names, made.outputs, strict=True))
@@ -134,15 +138,16 @@ class Part:
         named = "name" in layer.common
         at = self.context.document.span((*layer.pointer, "name") if named else layer.pointer)
         if named:
-            self._check_name(name, at)
+            self._check_name(name, str(layer.common["name"]), at)
         self.declared[name] = at
         values = self.scope.values
         self.previous = values[name] = next(iter(result.values()))
         if set(result) != {""}:
             values |= {f"{name}.{key}": value for key, value in result.items()}
 
-    def _check_name(self, name: str, at: Span) -> None:
-        if not is_name(name):
+    def _check_name(self, name: str, raw: str, at: Span) -> None:
+        # The schema has judged a name that is no expression.
+        if not is_name(name) and "${" in raw:
             self.context.error("R304", f"`{name}` is not a name", at, "a name has letters, digits, `_` and `-`")  # fmt: skip
         elif name in self.declared or name in dict(self.inputs):
             kind = "layer" if name in self.declared else "input"

@@ -117,3 +117,13 @@ def _input(scope: Scope, name: str, info: dict[str, Any]) -> Value | None:
         at = scope.context.document.span(("inputs", name), key=True)
         scope.context.error("R303", f"`{name}` is an input and a compile-time value at once", at)
     return Value(name, TensorType(DType(info.get("dtype", "float32")), tuple(shape)))
+
+
+def evaluated_section(spec: Spec, key: str, *, leave: tuple[str, ...] = ()) -> tuple[dict[str, Any], Diagnostics]:
+    """A section of the spec with its expressions worked out, all but the keys to `leave`."""
+    out = Diagnostics()
+    scope = Scope(Context(spec.document, out), {})
+    _add_params(spec, scope)
+    add_lets(scope, spec.section("let"), ("let",))
+    section = spec.section(key)
+    return {k: v if k in leave else scope.evaluate(v, (key, k)) for k, v in section.items()}, out

@@ -39,8 +39,14 @@ class Context:
 
     def error(self, code: str, message: str, at: Span, hint: str | None = None) -> None:
         """Report, with the block calls that lead here."""
-        notes = tuple(f"in `{name}`, called at {_where(span)}" for name, span in self.trail)
-        self.diagnostics.add(code, message, at, hint=hint, notes=notes)
+        self.diagnostics.add(code, message, at, hint=hint, notes=self.notes())
+
+    def notes(self) -> tuple[str, ...]:
+        """Which block calls lead to where we are; the innermost and the outermost of many."""
+        lines = [f"in block `{name}`, called at {_where(span)}" for name, span in self.trail]
+        if len(lines) > 5:
+            lines[2:-2] = [f"… {len(lines) - 4} more calls"]
+        return tuple(lines)
 
 
 def _where(span: Span) -> str:

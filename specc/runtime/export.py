@@ -83,7 +83,7 @@ def _value(name: str, kind: TensorType) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(_onnx_type(kind.dtype)), shape=_shape(kind))
 
 
-def _tensor(name: str, held: Stored | Constant, weights: Mapping[str, torch.Tensor]) -> ir.Tensor:
+def _tensor(name: str, held: Stored | Constant, weights: Mapping[str, torch.Tensor]) -> ir.Tensor[Any]:
     if isinstance(held, Constant):
         return ir.Tensor(np.array(held.value, dtype=_NUMPY.get(held.dtype, held.dtype.value)), name=name)
     tensor = weights[held.weight].detach().cpu()

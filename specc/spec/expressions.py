@@ -87,7 +87,7 @@ def parse(text: str, offset: int = 0, *, kind: Literal["expression", "formula"])
 
     `offset` is where the text begins in the string that holds it.
     """
-    whole = Expr(ast.Expression(), text, offset)
+    whole = Expr(ast.Load(), text, offset)
     if len(text) > MAX_LENGTH:
         raise whole.error("E206", f"an expression of {len(text)} characters is too long")
     flat = re.sub(r"[\n\r\t\f]", " ", text)

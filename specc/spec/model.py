@@ -53,6 +53,7 @@ class Layer:
     kind: Kind
     target: Any
     pointer: Pointer
+    raw: Any
     args: Mapping[str, Any] = field(default_factory=dict)
     common: Mapping[str, Any] = field(default_factory=dict)
     group: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +61,7 @@ class Layer:
     @property
     def target_pointer(self) -> Pointer:
         """Where the target is written."""
-        return (*self.pointer, self.kind) if self.common.get("_object", True) else self.pointer
+        return self.pointer if isinstance(self.raw, str) else (*self.pointer, self.kind)
 
 
 def parse_layer(
@@ -68,7 +69,7 @@ def parse_layer(
 ) -> Layer | None:
     """One entry of a list of layers, or `None` (and a finding) where it says nothing usable."""
     if isinstance(value, str):
-        return Layer("op", value, pointer, common={"_object": False})
+        return Layer("op", value, pointer, value)
     at = document.span(pointer)
     if not isinstance(value, dict):
         diagnostics.add(
@@ -89,7 +90,7 @@ def parse_layer(
     group = {k: v for k, v in value.items() if k in group_keys}
     taken = {kind, *common, *group}
     args = {k: v for k, v in value.items() if k not in taken}
-    return Layer(kind, value[kind], pointer, args, common, group)
+    return Layer(kind, value[kind], pointer, value, args, common, group)
 
 
 def _own_params(kind: str, value: Mapping[str, Any]) -> frozenset[str]:

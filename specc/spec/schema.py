@@ -193,7 +193,7 @@ def published_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "specc model spec", **SPEC,
     })  # fmt: skip
-    return schema | {"$defs": _with_layers(definitions)}
+    return {**schema, "$defs": _with_layers(definitions)}
 
 
 def _with_layers(schema: Any) -> Any:

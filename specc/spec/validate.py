@@ -9,7 +9,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from specc.diagnostics.model import Diagnostics, Pointer
+from specc.diagnostics.model import Diagnostics, Pointer, Span
 from specc.diagnostics.suggest import closest
 from specc.spec.document import Document
 
@@ -41,27 +41,43 @@ def validate(
     *,
     subject: str,
     inferred: Iterable[str] = (),
+    notes: tuple[str, ...] = (),
 ) -> bool:
     """Report everything about `value` (which stands at `pointer`) that the schema forbids.
 
-    `inferred` names keys that the compiler works out; they get a hint of their own. Returns
-    whether the value is valid.
+    `inferred` names keys that the compiler works out; they get a hint of their own. `notes`
+    are put under every finding. Returns whether the value is valid.
     """
     _SCHEMAS[id(schema)] = schema
-    teller = _Teller(document, pointer, diagnostics, subject, frozenset(inferred))
+    teller = _Teller(document, pointer, diagnostics, subject, frozenset(inferred), notes)
     errors = list(_validator(id(schema)).iter_errors(value))
     for error in errors:
         teller.tell(error)
     return not errors
 
 
+def fault_in(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """Why a single value does not satisfy a schema, in words: `must be an integer, got …`."""
+    _SCHEMAS[id(schema)] = schema
+    error = next(_validator(id(schema)).iter_errors(value), None)
+    if error is None:
+        return None
+    told = _most_telling(error)
+    if told.validator in _LIMITS:
+        return f"must be {_LIMITS[told.validator]} {told.validator_value}, got {_shown(value)}"
+    return f"must be {wanted(schema)}, got {_shown(value)}"
+
+
 class _Teller:
     def __init__(
         self, document: Document, pointer: Pointer, diagnostics: Diagnostics, subject: str,
-        inferred: frozenset[str],
+        inferred: frozenset[str], notes: tuple[str, ...],
     ) -> None:  # fmt: skip
         self.document, self.pointer, self.diagnostics = document, pointer, diagnostics
-        self.subject, self.inferred = subject, inferred
+        self.subject, self.inferred, self.notes = subject, inferred, notes
+
+    def add(self, code: str, message: str, at: Span, hint: str | None = None) -> None:
+        self.diagnostics.add(code, message, at, hint=hint, notes=self.notes)
 
     def tell(self, error: ValidationError) -> None:
         place = (*self.pointer, *error.absolute_path)
@@ -80,41 +96,41 @@ class _Teller:
             at = self.document.span((*place, key), key=True)
             where = self._owner(place)
             if key in self.inferred:
-                self.diagnostics.add(
+                self.add(
                     "S107", f"`{key}` is worked out from the input of {where}", at,
                     hint=f"remove `{key}`",
                 )  # fmt: skip
                 continue
             near = closest(key, known)
             hint = f"did you mean `{near}`?" if near else f"there are {_listing(known)}"
-            self.diagnostics.add("S101", f"unknown key `{key}` in {where}", at, hint=hint)
+            self.add("S101", f"unknown key `{key}` in {where}", at, hint=hint)
 
     def _missing_keys(self, error: ValidationError, place: Pointer) -> None:
         # jsonschema reports each missing key by itself, and names it only in its message.
         key = next(k for k in error.validator_value if error.message.startswith(f"{k!r} "))
         about = error.schema.get("properties", {}).get(key, {})
-        self.diagnostics.add(
+        self.add(
             "S102", f"{self._owner(place)} needs `{key}`", self.document.span(place),
             hint=_sentence(key, about),
         )  # fmt: skip
 
     def _bad_value(self, error: ValidationError, place: Pointer) -> None:
         place = (*self.pointer, *error.absolute_path) if error.parent is None else place
-        key = next((str(s) for s in reversed(place) if isinstance(s, str)), self.subject)
+        key = _key(place) or self.subject
         shown, at = _shown(error.instance), self.document.span(place)
         if error.validator in _LIMITS:
             limit = f"{_LIMITS[error.validator]} {error.validator_value}"
-            self.diagnostics.add("S104", f"`{key}` must be {limit}, got {shown}", at)
+            self.add("S104", f"`{key}` must be {limit}, got {shown}", at)
         elif error.validator == "pattern":
-            self.diagnostics.add(
+            self.add(
                 "R304", f"{shown} is not a name", at,
                 hint="a name has letters, digits, `_` and `-`",
             )  # fmt: skip
         else:
             choices = _choices(error.schema)
             near = closest(error.instance, choices) if isinstance(error.instance, str) else None
-            self.diagnostics.add(
-                "S103", f"`{key}` must be {_wanted(error.schema)}, got {shown}", at,
+            self.add(
+                "S103", f"`{key}` must be {wanted(error.schema)}, got {shown}", at,
                 hint=f"did you mean `{near}`?" if near else None,
             )  # fmt: skip
 
@@ -122,6 +138,16 @@ class _Teller:
         if place == self.pointer:
             return self.subject
         return f"`{'.'.join(map(str, place[len(self.pointer) :]))}`"
+
+
+def _key(place: Pointer) -> str:
+    """The last key of a pointer with the indices behind it: `shape[1]`."""
+    text = ""
+    for step in reversed(place):
+        if isinstance(step, str):
+            return step + text
+        text = f"[{step}]{text}"
+    return ""
 
 
 def _most_telling(error: ValidationError) -> ValidationError:
@@ -137,7 +163,8 @@ def _choices(schema: Mapping[str, Any]) -> list[str]:
     return [c for form in forms for c in form.get("enum", ()) if isinstance(c, str)]
 
 
-def _wanted(schema: Mapping[str, Any]) -> str:
+def wanted(schema: Mapping[str, Any]) -> str:
+    """What a schema admits, in words: `an integer or a list of 2 integers, at least 1`."""
     forms = [f for f in schema.get("anyOf", [schema]) if f.get("pattern") != r"\$\{"]
     words = list(dict.fromkeys(word for form in forms for word in _form(form)))
     limits = dict.fromkeys(
@@ -164,11 +191,11 @@ def _form(form: Mapping[str, Any]) -> list[str]:
 
 
 def _sentence(key: str, schema: Mapping[str, Any]) -> str | None:
-    wanted = _wanted(schema) if schema else ""
+    words = wanted(schema) if schema else ""
     about = schema.get("description", "")
-    if not wanted:
+    if not words:
         return about or None
-    return f"`{key}` is {wanted}" + (f": {about}" if about else "")
+    return f"`{key}` is {words}" + (f": {about}" if about else "")
 
 
 def _shown(value: Any) -> str:

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from specc.train.atomic import existing_folder, new_folder, write_bytes
+from specc.runtime.atomic import existing_folder, new_folder, write_bytes
 from specc.train.problems import TrainError
 from specc.train.tree import flatten, own_copies, unflatten
 

@@ -23,8 +23,10 @@ def evaluation_batch_size(bytes_per_row: int, batch_size: int) -> int:
 
 @torch.no_grad()
 def evaluate(forward: Forward, batches: Batches, metrics: Sequence[Metric]) -> dict[str, Any]:
-    """The mean loss over rows, then the metrics by name; a value that is not finite is None."""
-    training = forward.module.training
+    """The mean loss over rows, then the metrics by name; a value that is not finite is None.
+
+    Leaves model and loss in eval mode.
+    """
     forward.module.eval()
     forward.loss_module.eval()
     total = torch.zeros((), dtype=torch.float64, device=batches.device)
@@ -33,8 +35,6 @@ def evaluate(forward: Forward, batches: Batches, metrics: Sequence[Metric]) -> d
         total.add_(forward.loss(values), alpha=rows)
         for metric in metrics:
             metric.update(values)
-    forward.module.train(training)
-    forward.loss_module.train(training)
     loss = total.item() / batches.rows
     scores = {metric.name: metric.result() for metric in metrics}
     return {"loss": loss if math.isfinite(loss) else None, **scores}

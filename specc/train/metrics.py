@@ -60,7 +60,10 @@ ALIASES = {
     "mse": "mean_squared_error", "mape": "mean_absolute_percentage_error", "r2": "r2_score",
 }  # fmt: skip
 COMPARE_ROWS = ("AUROC", "AveragePrecision", "CalibrationError")
-"""Metrics that compare one row's scores with another's, which needs probabilities."""
+"""Metrics that compare one row's scores with another's, which needs probabilities.
+
+They are computed in float64, since in float32 many a difference between logits rounds away.
+"""
 WORKED_OUT = ("num_classes", "num_labels", "num_outputs", "task")
 BUFFER_ROWS = 4096
 """An update of torchmetrics costs more than a small model's forward pass, so rows are saved up."""
@@ -169,7 +172,7 @@ class Metric:
         if self.task == "Multiclass":
             return self._multiclass(output, target)
         if self.task in ("Binary", "Multilabel"):
-            scores = output if self.probabilities else output.sigmoid()
+            scores = output if self.probabilities else output.double().sigmoid()
             if self.task == "Binary":
                 scores, target = scores.flatten(), target.flatten()
             return scores, target.reshape(scores.shape).long()
@@ -185,7 +188,7 @@ class Metric:
         if self.kind.family == "text":
             return scores[None], target.flatten()[None]
         if self.kind.name in COMPARE_ROWS:
-            scores = scores.softmax(-1)
+            scores = scores.double().softmax(-1)
         return scores, target.flatten()
 
     def result(self) -> Any:

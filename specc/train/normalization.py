@@ -47,7 +47,6 @@ def fit_normalization(forward: Forward, layers: Sequence[str], batches: Batches)
     A feature is one entry of axis 1. Each layer sees what the ones before it, already
     fitted, make of the rows.
     """
-    training = forward.module.training
     forward.module.eval()
     for path in layers:
         layer = forward.module.get_submodule(path)
@@ -56,7 +55,6 @@ def fit_normalization(forward: Forward, layers: Sequence[str], batches: Batches)
             for name, value in (("mean", moments.mean), ("std", moments.deviation())):
                 buffer = layer.get_buffer(name)
                 buffer.copy_(value.reshape(buffer.shape))
-    forward.module.train(training)
 
 
 def _moments(forward: Forward, layer: nn.Module, batches: Batches) -> RunningMoments:

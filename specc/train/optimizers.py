@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from specc.train.problems import TrainError, did_you_mean, listed
+from specc.train.param_groups import SELECTORS, param_groups
+from specc.train.problems import TrainError, did_you_mean, listed, within
 from specc.train.settings import NamedOp
 
 OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
@@ -40,12 +41,17 @@ def build_optimizer(module: nn.Module, spec: NamedOp) -> torch.optim.Optimizer:
     the same numbers within rounding in less time. Raises `TrainError` L602, L603 or L607.
     """
     kind: Any = _class(spec.op, OPTIMIZERS, "optimizer")
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    arguments = dict(spec.arguments)
+    rules = arguments.pop("param_groups", [])
+    known = _arguments(kind, skip=("params",))
+    _check_arguments(NamedOp(spec.op, arguments), known, "optimizer")
+    for i, rule in enumerate(rules):
+        options = {key: rule[key] for key in rule if key not in SELECTORS}
+        with within("optimizer", "param_groups", i):
+            _check_options(NamedOp(spec.op, options), known)
+    parameters = param_groups(module, rules)
     if not parameters:
         raise TrainError("L607", "the model has no weights to train", "optimizer")
-    known = _arguments(kind, skip=("params",))
-    _check_arguments(spec, known, "optimizer")
-    arguments = dict(spec.arguments)
     if isinstance(arguments.get("betas"), list):
         arguments["betas"] = tuple(arguments["betas"])
     if "fused" in known and not any(key in arguments for key in IMPLEMENTATIONS):
@@ -102,15 +108,19 @@ def _arguments(kind: type[Any], skip: Iterable[str]) -> dict[str, bool]:
     }
 
 
-def _check_arguments(spec: NamedOp, known: Mapping[str, bool], what: str) -> None:
+def _check_options(spec: NamedOp, known: Mapping[str, bool]) -> None:
     takes = f"`{spec.op}` takes {listed(known, 20)}"
     for name in spec.arguments:
         if name not in known:
             hint = did_you_mean(name, known)
-            raise TrainError(
-                "L603", f"`{spec.op}` takes no `{name}`", what, name,
-                hint=f"{hint} {takes}" if hint else takes,
-            )  # fmt: skip
+            message = f"`{spec.op}` takes no `{name}`"
+            raise TrainError("L603", message, name, hint=f"{hint} {takes}" if hint else takes)
+
+
+def _check_arguments(spec: NamedOp, known: Mapping[str, bool], what: str) -> None:
+    with within(what):
+        _check_options(spec, known)
+    takes = f"`{spec.op}` takes {listed(known, 20)}"
     missing = [name for name, needed in known.items() if needed and name not in spec.arguments]
     missing = [name for name in missing if name not in NEED_A_FUNCTION]
     if missing:

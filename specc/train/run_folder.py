@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from specc.train.atomic import write_bytes, write_json
-from specc.train.reporter import EpochRecord
+from specc.runtime.atomic import write_bytes, write_json
+from specc.train.reporter import EpochRecord, TrainResult
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,12 @@ class RunFolder:
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         write_json(self.path / "environment.json", environment(seed))
         write_json(self.path / "labels.json", labels)
+
+    def save_result(self, result: TrainResult) -> None:
+        """Write how the run ended."""
+        plain = {f.name: getattr(result, f.name) for f in fields(result) if f.name != "labels"}
+        names = {"folder": result.folder.name, "weights": result.weights.name}
+        write_json(self.path / "result.json", {**plain, **names})
 
     def add_metrics(self, record: EpochRecord) -> None:
         """Append one epoch's line."""

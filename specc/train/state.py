@@ -44,7 +44,7 @@ class LoopState:
     """Optimizer steps."""
     rows: int = 0
     """Rows of the current epoch that are used up."""
-    loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    loss_sum: float = 0.0
     best: Best = field(default_factory=Best)
     patience: Best = field(default_factory=Best)
 
@@ -52,15 +52,41 @@ class LoopState:
         """Count the epoch as complete."""
         self.epoch += 1
         self.batch = self.rows = 0
-        self.loss_sum.zero_()
+        self.loss_sum = 0.0
 
     def to_plain(self) -> dict[str, Any]:
-        """A tree of plain values and tensors."""
-        return {**asdict(self), "loss_sum": self.loss_sum.clone()}
+        """A tree of plain values."""
+        return asdict(self)
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any], device: torch.device) -> LoopState:
+    def from_plain(cls, plain: Mapping[str, Any]) -> LoopState:
         """The state that `to_plain` described."""
         best, patience = Best(**plain["best"]), Best(**plain["patience"])
-        loss_sum = plain["loss_sum"].to(device)
-        return cls(**{**plain, "best": best, "patience": patience, "loss_sum": loss_sum})
+        return cls(**{**plain, "best": best, "patience": patience})
+
+
+class LossSum:
+    """Losses of steps that are still on the device, added up without waiting for each one.
+
+    They are added one by one in the order of the steps, so that the sum doesn't depend on
+    when it was asked for.
+    """
+
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+        self._rows: list[int] = []
+
+    def add(self, loss: Tensor, rows: int) -> None:
+        """Count a step's mean loss in."""
+        self._losses.append(loss)
+        self._rows.append(rows)
+
+    def drain(self, total: float) -> float:
+        """`total` and the sum over rows of what came since the last call."""
+        if self._losses:
+            losses = torch.stack(self._losses).tolist()
+            for loss, rows in zip(losses, self._rows, strict=True):
+                total += loss * rows
+            self._losses.clear()
+            self._rows.clear()
+        return total

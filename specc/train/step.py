@@ -27,7 +27,7 @@ class Forward:
     def values(self, batch: Batch) -> dict[str, Tensor]:
         """The batch and the model's outputs, which win where names are the same."""
         result = self.module(*[batch[name] for name in self.inputs])
-        if isinstance(result, Mapping):
+        if isinstance(result, dict):
             return {**batch, **result}
         return {**batch, self.outputs[0]: result}
 
@@ -68,7 +68,9 @@ class TrainStep:
         return loss
 
     def _gradients(self, group: Group) -> Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
+        # What `zero_grad` does, without its bookkeeping.
+        for parameter in self._parameters:
+            parameter.grad = None
         if len(group) == 1:
             loss = self._loss(group[0][0])
             loss.backward()  # type: ignore[no-untyped-call]

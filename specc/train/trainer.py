@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from itertools import islice
 
+import safetensors.torch
 import torch
 
 from specc.diagnostics.model import SpeccError
-from specc.train.atomic import write_json
 from specc.train.checkpoint import (
     load_checkpoint,
     load_weights,
@@ -36,7 +35,7 @@ from specc.train.reporter import (
 from specc.train.run_folder import RunFolder
 from specc.train.settings import parse_settings
 from specc.train.setup import TrainJob, build_setup
-from specc.train.state import LoopState
+from specc.train.state import LoopState, LossSum
 from specc.train.step import Group, TrainStep
 from specc.train.tree import all_finite
 
@@ -72,9 +71,10 @@ class Trainer:
         )
         self.device = torch.device(job.device)
         self.state = LoopState()
-        self.state.loss_sum = self.state.loss_sum.to(self.device)
+        self._losses = LossSum()
         self.scores: dict[str, Scores] = {}
         self._started = self._saved = time.perf_counter()
+        self._kept = 0  # the step of the last checkpoint
         self._training_seconds, self._trained_rows = 0.0, 0
 
     def run(self, *, resume: bool = False) -> TrainResult:
@@ -88,10 +88,10 @@ class Trainer:
         while (reason := self._reason_to_stop()) is None:
             if self._train_epoch():
                 self._end_epoch()
-            elif not self.stop.requested:
+            elif self._reason_to_stop() == "finished":
                 self._record()
                 self._save()
-        if reason == "interrupted":
+        if reason == "interrupted" and self._kept != self.state.step:
             self._save()
         result = self._finish(reason)
         self.reporter.on_end(result)
@@ -136,7 +136,7 @@ class Trainer:
         try:
             for group in self._groups():
                 rows = sum(n for _, n in group)
-                state.loss_sum.add_(self.step(group), alpha=rows)
+                self._losses.add(self.step(group), rows)
                 state.rows += rows
                 state.batch += len(group)
                 state.step += 1
@@ -176,7 +176,8 @@ class Trainer:
 
     def _epoch_loss(self) -> float:
         """The mean loss of the epoch so far; raises `TrainError` L605 if it is not finite."""
-        loss = float(self.state.loss_sum.item()) / self.state.rows
+        self.state.loss_sum = self._losses.drain(self.state.loss_sum)
+        loss = self.state.loss_sum / self.state.rows
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss:g}")
         return loss
@@ -187,9 +188,6 @@ class Trainer:
             "L605", f"{what} in epoch {self.state.epoch + 1}, step {self.state.step}", "loss",
             notes=(kept,), hint="lower `lr`, or set `clip_grad_norm`",
         )  # fmt: skip
-
-    _kept = 0
-    """The step of the last checkpoint."""
 
     # ── between epochs ──────────────────────────────────────────────────────────────────────
 
@@ -233,6 +231,7 @@ class Trainer:
 
     def _save(self) -> None:
         self._check_weights()
+        self.state.loss_sum = self._losses.drain(self.state.loss_sum)
         scheduler = self.setup.scheduler
         plain = {
             "loop": self.state.to_plain(),
@@ -259,7 +258,7 @@ class Trainer:
         self.setup.optimizer.load_state_dict(plain["optimizer"])
         if self.setup.scheduler:
             self.setup.scheduler.load_state_dict(plain["scheduler"])
-        self.state = LoopState.from_plain(plain["loop"], self.device)
+        self.state = LoopState.from_plain(plain["loop"])
         self.scores, self._kept = plain["scores"], self.state.step
         self.folder.keep_metrics_until(self.state.step)
         # Last, since building models and metrics may have drawn random numbers.
@@ -291,14 +290,9 @@ class Trainer:
             samples_per_second=self._trained_rows / max(self._training_seconds, 1e-9),
             labels=self.job.dataset.labels,
         )
-        plain = asdict(replace(result, labels={}))
-        del plain["labels"]
-        paths = {"folder": self.job.folder.name, "weights": self.folder.weights.name}
-        write_json(self.folder.path / "result.json", {**plain, **paths})
+        self.folder.save_result(result)
         return result
 
     def _load_best(self) -> None:
-        import safetensors.torch
-
         weights = safetensors.torch.load_file(self.folder.best, str(self.device))
         load_weights(self.job.module, weights)

@@ -23,6 +23,13 @@ INFERRED: dict[str, Callable[[torch.Tensor, Mapping[str, Any]], Any]] = {
 WITHOUT: dict[str, set[str]] = {"LayerNorm": {"dims"}, "RMSNorm": {"dims"}}
 """Parameters of ours that PyTorch's constructor does not have."""
 
+EVALUATOR_IS_WRONG: dict[str, str] = {}
+"""Operators, or single cases (`name-0`), that the ONNX reference evaluator computes wrongly, with
+the reason."""
+
+TORCH_ONNX_CANNOT: dict[str, str] = {}
+"""Operators, or single cases (`name-0`), that `torch.onnx` cannot export, with the reason."""
+
 CUSTOM: dict[str, Callable[..., Any]] = {}
 """References for operators that are neither a class of `torch.nn` nor a function of torch."""
 
@@ -64,3 +71,6 @@ def reference(
         if hasattr(home, name):
             return getattr(home, name)(*inputs, **params)
     raise LookupError(f"there is no reference for {name}")
+
+
+from tests.ops import reference_attention, reference_loss  # noqa: E402, F401 - it registers references

@@ -86,4 +86,13 @@ ENTRIES = (
         model's opset.
         """,
     ),
+    Code(
+        "P711",
+        "model does not describe its inputs",
+        """
+        `specc predict` reads from the ONNX file which columns each input takes and which labels
+        an output stands for. A model exported from a run of `specc train` says so; one exported
+        from a spec without data does not.
+        """,
+    ),
 )

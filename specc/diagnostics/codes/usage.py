@@ -52,6 +52,13 @@ ENTRIES = (
         """,
     ),
     Code(
+        "U807",
+        "file not found",
+        """
+        A model, a spec or a weights file that the command names is not there.
+        """,
+    ),
+    Code(
         "U810",
         "`--set` without a value",
         """

@@ -74,7 +74,7 @@ class Body:
         codes = [Code(f"#{i}", v.type) if v else None for i, v in enumerate(node.inputs)]
         text = _torch(node.op, probe, codes)
         wanted = ", ".join(str(c) for c in codes if c)
-        if probe.made is None or text != f"{probe.reference}({wanted})" or probe.tensor_made:
+        if probe.made is None or str(text) != f"{probe.reference}({wanted})" or probe.tensor_made:
             return None
         self.support |= probe.supports
         return probe.made
@@ -102,7 +102,7 @@ class Body:
                 self.after.append(f"{self.reference(node.path)}.{name} = self.{target}")
 
 
-def _torch(op: object, writer: NodeWriter, codes: Sequence[Code | None]) -> str:
+def _torch(op: object, writer: NodeWriter, codes: Sequence[Code | None]) -> str | Code:
     assert isinstance(op, Op)
     return op.torch(writer, *codes)
 
@@ -294,7 +294,7 @@ class NodeWriter:
         """See `TorchWriter.layer`."""
         op = self.node.op
         assert isinstance(op, Op)
-        known = {name: p.default for name, p in op.params.items() if not p.required}
+        known = {**op.defaults, **{n: p.default for n, p in op.params.items() if not p.required}}
         packed = tuple(Argument(n, v, known.get(n, ...)) for n, v in arguments.items())
         return self.child(Constructor(constructor, packed))
 

@@ -1,0 +1,205 @@
+"""The `specc` command: one short function a command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from specc import __version__
+from specc.cli.options import BAD, FAILED, FINE, Output, setting, shared, spec_argument, spec_or_default
+
+EPILOG = "Exit codes: 0 fine; 1 a proof or a run failed; 2 the spec or the usage is wrong."
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="specc")
+def main() -> None:
+    """A model is one JSON file: checked, compiled to PyTorch, trained, exported, proven."""
+
+
+@main.command(epilog="Example: specc check specs/digits_mlp.json")
+@spec_argument
+@setting
+@shared
+def check(spec: Path | None, sets: Sequence[str], out: Output) -> int:
+    """Check a spec: every error at once, at its line and column. Does not import torch."""
+    from specc.api.checking import check as check_spec
+
+    path = spec_or_default(spec)
+    found = check_spec(path, sets)
+    out.findings(found.items)
+    if not found.has_errors:
+        out.say(f"{path}: fine")
+    return BAD if found.has_errors else FINE
+
+
+@main.command(epilog="Example: specc show specs/digits_mlp.json --set params.hidden=256")
+@spec_argument
+@setting
+@shared
+def show(spec: Path | None, sets: Sequence[str], out: Output) -> None:
+    """Print layers, output shapes, parameters and FLOPs. Does not import torch."""
+    from specc.api import load
+    from specc.api.building import summary_json
+    from specc.cli.tables import print_summary
+
+    summary = load(spec_or_default(spec), sets).summary()
+    out.result(summary_json(summary))
+    if not out.as_json:
+        print_summary(summary)
+
+
+@main.command(epilog="Example: specc build specs/digits_mlp.json -o build/digits")
+@spec_argument
+@setting
+@click.option("-o", "--out", "folder", type=click.Path(path_type=Path), help="Folder to write to [build/<name>].")
+@shared
+def build(spec: Path | None, sets: Sequence[str], folder: Path | None, out: Output) -> None:
+    """Write the PyTorch source, the resolved spec and the summary."""
+    from specc.api import load
+    from specc.api.building import build as build_model
+    from specc.api.building import summary_json
+    from specc.cli.tables import print_summary
+
+    model = load(spec_or_default(spec), sets)
+    made = build_model(model, folder)
+    summary = model.summary()
+    out.result({"folder": str(made), **summary_json(summary)})
+    if not out.as_json and not out.quiet:
+        print_summary(summary)
+    names = ", ".join(sorted(p.name for p in made.iterdir() if p.suffix in (".py", ".json")))
+    out.say(f"wrote {names} to {made}")
+
+
+@main.command(epilog="Example: specc train specs/digits_mlp.json --set train.epochs=5")
+@spec_argument
+@setting
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all runs.")
+@shared
+def train(spec: Path | None, sets: Sequence[str], runs: Path, out: Output) -> int:
+    """Train a model; leaves a run folder with weights, metrics and checkpoints."""
+    from specc.api import load
+    from specc.api.training import train as train_model
+    from specc.cli.progress import reporter
+
+    model = load(spec_or_default(spec), sets)
+    with reporter(out, model.name) as listener:
+        result = train_model(model, runs=runs, reporter=listener)
+    out.result({
+        "folder": str(result.folder), "metrics": result.metrics, "epochs": result.epochs,
+        "best_epoch": result.best_epoch, "stopped": result.stopped,
+        "seconds": round(result.seconds, 3),
+        "samples_per_second": round(result.samples_per_second),
+    })  # fmt: skip
+    return FAILED if result.stopped == "interrupted" else FINE
+
+
+@main.command(epilog="Example: specc export --onnx runs/digits_mlp/20260101-120000 --opset 23")
+@click.argument("source", metavar="[RUN|SPEC]", type=click.Path(path_type=Path), required=False)
+@setting
+@click.option("--onnx", "onnx", is_flag=True, help="Export to ONNX (the only format so far).")
+@click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="File to write [beside the weights].")
+@click.option("--weights", type=click.Path(path_type=Path), help="Weights to put in (safetensors).")
+@click.option("--opset", type=click.IntRange(17, 23), help="ONNX operator set [20, or the spec's].")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all runs.")
+@shared
+def export(
+    source: Path | None, sets: Sequence[str], onnx: bool, target: Path | None,
+    weights: Path | None, opset: int | None, runs: Path, out: Output,
+) -> int:  # fmt: skip
+    """Export to ONNX and prove that ONNX Runtime computes what PyTorch computes.
+
+    Without RUN or SPEC: the newest run. The file gets its name only once it is proven.
+    """
+    from specc.api.exporting import export as export_model
+    from specc.cli.progress import steps
+    from specc.cli.tables import print_certificate
+
+    if not onnx:
+        raise click.UsageError("say which format to export to: --onnx")
+    with steps(out, "proving") as progress:
+        done = export_model(
+            source, sets, runs=runs, target=target, weights=weights, opset=opset, progress=progress
+        )
+    out.result({"model": str(done.model) if done.model else None, **done.certificate.to_json()})
+    if not out.as_json and not out.quiet:
+        print_certificate(done)
+    return FINE if done.proven else FAILED
+
+
+@main.command(epilog="Example: specc verify runs/digits_mlp/20260101-120000/model.onnx")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--spec", type=click.Path(path_type=Path), help="The spec [spec.resolved.json beside the model].")
+@click.option("--weights", type=click.Path(path_type=Path), help="The weights [weights.safetensors beside the model].")
+@click.option("--vectors", is_flag=True, help="Only its own test vectors; needs no torch.")
+@shared
+def verify(
+    model: Path, spec: Path | None, weights: Path | None, vectors: bool, out: Output
+) -> int:
+    """Prove an exported model again: against the spec and the weights, or its test vectors."""
+    from specc.api.verifying import verify as verify_model
+    from specc.cli.progress import steps
+    from specc.cli.tables import print_certificate
+
+    with steps(out, "proving") as progress:
+        done = verify_model(model, spec, weights, vectors_only=vectors, progress=progress)
+    out.result(done.certificate.to_json())
+    if not out.as_json and not out.quiet:
+        print_certificate(done)
+    return FINE if done.proven else FAILED
+
+
+@main.command(epilog="Example: specc predict model.onnx --data rows.csv -o predictions.csv")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Rows to predict (csv, parquet or npz).")
+@click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="File to write (csv) [standard output].")
+@shared
+def predict(model: Path, data: Path, target: Path | None, out: Output) -> None:
+    """Predict with an exported model through ONNX Runtime. Does not import torch."""
+    from specc.api.predicting import predict as predict_rows
+    from specc.cli.tables import write_predictions
+
+    table = predict_rows(model, data)
+    if out.as_json:
+        out.result(table)
+    else:
+        write_predictions(table, target)
+
+
+@main.command(epilog="Example: specc ops Conv2d")
+@click.argument("name", required=False)
+@shared
+def ops(name: str | None, out: Output) -> None:
+    """List the operators, or describe one. Does not import torch."""
+    from specc.cli.describe import describe_op, list_ops, op_json
+
+    out.result(op_json(name))
+    if not out.as_json:
+        click.echo(describe_op(name) if name else list_ops())
+
+
+@main.command(epilog="Example: specc schema > spec.schema.json")
+@shared
+def schema(out: Output) -> None:
+    """Print the JSON Schema of specs, for editors and generators."""
+    import json
+
+    from specc.spec.schema import published_schema
+
+    del out
+    click.echo(json.dumps(published_schema(), indent=2, ensure_ascii=False))
+
+
+@main.command(epilog="Example: specc explain T402")
+@click.argument("code")
+@shared
+def explain(code: str, out: Output) -> None:
+    """Explain the code of an error message."""
+    from specc.cli.describe import explain_code
+
+    found: dict[str, Any] = explain_code(code)
+    out.result(found)
+    out.say(f"{found['code']}: {found['title']}\n\n{found['explanation']}")

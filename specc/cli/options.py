@@ -1,0 +1,97 @@
+"""Options that every command shares, and how commands end."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from specc.diagnostics.model import Diagnostic, SpeccError
+from specc.diagnostics.render import render_summary, render_text, to_json
+
+FINE, FAILED, BAD = 0, 1, 2
+"""Exit codes: all is well; a proof or a run failed; the spec or the usage is wrong."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a command speaks: for people or (`--json`) for machines, and how much (`-q`)."""
+
+    as_json: bool
+    quiet: bool
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if not self.quiet and not self.as_json:
+            click.echo(text)
+
+    def result(self, value: Any) -> None:
+        """The result for machines."""
+        if self.as_json:
+            click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+    def findings(self, diagnostics: Sequence[Diagnostic], *, summary: bool = True) -> None:
+        """Errors and warnings, on standard error; with `--json` as the result."""
+        if self.as_json:
+            self.result({"diagnostics": to_json(diagnostics)})
+            return
+        if not diagnostics:
+            return
+        color = sys.stderr.isatty()
+        click.echo(render_text(diagnostics, color=color).rstrip("\n"), err=True)
+        if summary:
+            click.echo(f"\n{render_summary(diagnostics)}", err=True)
+
+
+def shared(command: Command) -> Command:
+    """Add `--set`, `--json` and `-q`; turn `SpeccError` into messages and exit code 2."""
+
+    @functools.wraps(command)
+    def run(*args: Any, as_json: bool, quiet: bool, **options: Any) -> None:
+        out = Output(as_json, quiet)
+        try:
+            code = command(*args, out=out, **options)
+        except SpeccError as error:
+            out.findings(error.diagnostics)
+            code = FAILED if any(d.code in RUN_FAILURES for d in error.diagnostics) else BAD
+        except BrokenPipeError:
+            code = FINE
+        except OSError as error:
+            where = f"`{error.filename}`: " if error.filename else ""
+            reason = (error.strerror or str(error)).lower()
+            out.findings([Diagnostic("U803", f"{where}{reason}")])
+            code = FAILED
+        sys.exit(code or FINE)
+
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
+    click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")(run)
+    return run  # type: ignore[return-value]
+
+
+RUN_FAILURES = frozenset({"L605", "P701", "P702", "P703", "P704", "P705"})
+"""Codes that say a run or a proof failed, not that the spec is wrong."""
+
+setting = click.option(
+    "--set", "sets", multiple=True, metavar="KEY.PATH=VALUE",
+    help="Change one value of the spec, e.g. --set params.hidden=256.",
+)  # fmt: skip
+spec_argument = click.argument("spec", type=click.Path(path_type=Path), required=False)
+
+
+def spec_or_default(spec: Path | None) -> Path:
+    """The spec named, or `./spec.json`; raises `SpeccError` if there is neither."""
+    if spec is not None:
+        return spec / "spec.json" if (spec / "spec.json").is_file() else spec
+    default = Path("spec.json")
+    if default.is_file():
+        return default
+    hint = "name one, for example `specc check specs/digits_mlp.json`"
+    raise SpeccError([Diagnostic("U801", "no spec named, and there is no `spec.json` here", hint=hint)])

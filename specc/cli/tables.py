@@ -1,0 +1,71 @@
+"""Tables for people, through rich."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import click
+
+from specc.passes.summary import Summary
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    # Into a file or a pipe the table must not be cut at a terminal's width.
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
+def human(count: int) -> str:
+    """`34634` as `34.6 k`."""
+    for size, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
+
+
+def print_summary(summary: Summary) -> None:
+    """The table of `specc show`."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title, justify in (("layer", "left"), ("op", "left"), ("output", "left"), ("parameters", "right"), ("FLOPs", "right")):
+        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in summary.rows:
+        cells = (row.path, row.op, row.output, f"{row.parameters:,}" if row.parameters else "", str(row.flops or ""))
+        table.add_row(*map(Text, cells))
+    console = _console()
+    console.print(Text(summary.name, style="bold"))
+    console.print(table)
+    sizes = ", ".join(f"{name} = {size}" for name, size in summary.example.items())
+    trainable = "" if summary.trainable == summary.parameters else f", {summary.trainable:,} of them trained"
+    console.print(Text(f"parameters  {summary.parameters:,}{trainable}"))
+    console.print(Text(f"FLOPs       {human(summary.example_flops)} at {sizes}" if sizes else f"FLOPs       {human(summary.example_flops)}"))
+
+
+def print_certificate(done: Any) -> None:
+    """What was proven, by family of inputs and witness."""
+    from specc.cli.certificates import certificate_lines
+
+    for line in certificate_lines(done):
+        click.echo(line)
+
+
+def write_predictions(table: dict[str, list[Any]], target: Path | None) -> None:
+    """Predictions as csv, to a file (written atomically) or to standard output."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
+    if target is None:
+        click.echo(text.getvalue(), nl=False)
+        return
+    from specc.runtime.atomic import write_bytes
+
+    write_bytes(target, text.getvalue().encode())

@@ -1,0 +1,128 @@
+"""Tensors that are made, not computed from others."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from specc.ir.graph import Weight
+from specc.ops.op import (
+    DType, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, Weights, example, op, param,
+    weight,
+)  # fmt: skip
+
+DTypeName = Literal[
+    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"
+]
+
+
+@op("Parameter")
+class Parameter(Op):
+    """A learned tensor; the layer's own path is its name in the `state_dict`.
+
+    Shape: `shape`. It starts with zeros unless `init` says otherwise.
+    """
+
+    shape: tuple[int, ...] = param(ge=0, doc="its sizes")
+
+    check = "exact"
+
+    def infer(self) -> TensorType:
+        return TensorType(DType.float32, self.shape)
+
+    def weights(self) -> Weights:
+        yield weight("", self.shape)
+
+    def torch(self, py: TorchWriter) -> str:
+        return py.tensor(f"torch.zeros({', '.join(map(str, self.shape)) or '()'})")
+
+    def onnx(self, g: OnnxBuilder) -> Ref:
+        return g.weight("")
+
+    examples = (example(shape=(1, 8)), example(shape=()), example(shape=(3,)))
+
+
+def _flat(value: Any) -> list[Any]:
+    return [x for item in value for x in _flat(item)] if isinstance(value, tuple) else [value]
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, tuple):
+        return ()
+    inner = {_sizes(item) for item in value}
+    if len(inner) > 1:
+        raise OpError("T401", "the lists of `value` differ in length", param="value")
+    return (len(value), *next(iter(inner), ()))
+
+
+def _lists(value: Any, shape: tuple[int, ...] = ()) -> Any:
+    """Nested lists; a number is repeated to fill `shape`."""
+    if isinstance(value, tuple):
+        return [_lists(item) for item in value]
+    return [_lists(value, shape[1:]) for _ in range(shape[0])] if shape else value
+
+
+@op("Buffer")
+class Buffer(Op):
+    """A constant tensor; the layer's own path is its name in the `state_dict`.
+
+    Shape: that of the nested lists in `value`, or `shape` filled with the one number.
+    """
+
+    value: int | float | bool | tuple[Any, ...] = param(doc="nested lists, or one number")
+    shape: tuple[int, ...] | None = param(default=None, ge=0, doc="sizes to fill with the number")
+    dtype: DTypeName | None = param(
+        default=None, doc="element type; default: `float32`, `int64` or `bool`, as the values are"
+    )
+    persistent: bool = param(default=True, doc="whether the `state_dict` holds it")
+
+    check = "exact"
+
+    def infer(self) -> TensorType:
+        sizes = _sizes(self.value)
+        if self.shape is not None and isinstance(self.value, tuple) and sizes != self.shape:
+            raise OpError("T401", f"`value` has the sizes {sizes}", param="shape")
+        return TensorType(self._dtype(), sizes if self.shape is None else self.shape)
+
+    def _dtype(self) -> DType:
+        if self.dtype:
+            return DType(self.dtype)
+        kinds = {type(x) for x in _flat(self.value)}
+        if not kinds <= {bool, int, float}:
+            raise OpError("T404", "`value` may hold numbers only", param="value")
+        if float in kinds or not kinds:
+            return DType.float32
+        return DType.int64 if int in kinds else DType.bool
+
+    def weights(self) -> Weights:
+        yield Weight("", self.infer(), is_buffer=True, persistent=self.persistent)
+
+    def torch(self, py: TorchWriter) -> str:
+        out = self.infer()
+        dtype = {"dtype": f"torch.{out.dtype}"} if self._needs_dtype(out) else {}
+        if self.shape is None or isinstance(self.value, tuple):
+            initial = _call("torch.tensor", [repr(_lists(self.value))], dtype)
+        else:
+            initial = _call("torch.full", [repr(out.shape), repr(self.value)], dtype)
+        return py.tensor(initial, buffer=True, persistent=self.persistent)
+
+    def _needs_dtype(self, out: TensorType) -> bool:
+        return self.dtype is not None and out.dtype is not Buffer(value=self.value)._dtype()
+
+    def onnx(self, g: OnnxBuilder) -> Ref:
+        if self.persistent:
+            return g.weight("")
+        out = self.infer()
+        return g.const(_lists(self.value, tuple(map(int, out.shape))), out.dtype)
+
+    examples = (
+        example(value=[[1.0, 2.5], [3.0, 4.0]]),
+        example(value=[1, 2, 3]),
+        example(value=[True, False]),
+        example(value=0.5, shape=(2, 3)),
+        example(value=[1, 0, 1], dtype="bool", persistent=False),
+        example(value=2, shape=(3,), dtype="float32", persistent=False),
+    )
+
+
+def _call(function: str, arguments: list[str], keywords: dict[str, str]) -> str:
+    return f"{function}({', '.join([*arguments, *(f'{k}={v}' for k, v in keywords.items())])})"

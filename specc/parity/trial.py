@@ -1,0 +1,174 @@
+"""One set of weights: every family of inputs through PyTorch and every witness, and judged."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from specc.parity.cases import NORMAL_LIKE, REPEATING, Case, CaseMaker
+from specc.parity.certificate import CaseRecord, FamilyRecord, Weights
+from specc.parity.judge import (
+    ILL_CONDITIONED,
+    Bounds,
+    Limit,
+    Stats,
+    Variation,
+    Yardstick,
+    yardstick,
+)
+from specc.parity.measure import (
+    Measured,
+    Results,
+    case_record,
+    crash,
+    family_record,
+    measure,
+)
+from specc.parity.onnx_file import OnnxFile
+from specc.parity.reference import Reference
+from specc.parity.runtimes import Witness
+
+SLOW = 10.0
+"""Seconds after which a witness that is only asked about few families is not asked again."""
+
+Step = Callable[[str], None]
+
+
+@dataclass
+class TrialResult:
+    """What one set of weights showed."""
+
+    weights: Weights
+    families: list[FamilyRecord] = field(default_factory=list)
+    cases: list[CaseRecord] = field(default_factory=list)
+    ill_conditioned: list[str] = field(default_factory=list)
+    degenerate: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether any comparison did not pass."""
+        verdicts = [*(r.verdict for r in self.families), *(c.verdict for c in self.cases)]
+        return any(verdict != "pass" for verdict in verdicts)
+
+
+@dataclass
+class _Pool:
+    """What is known of a family so far."""
+
+    yardsticks: dict[str, Yardstick] = field(default_factory=dict)
+    dtypes: dict[str, np.dtype[np.generic]] = field(default_factory=dict)
+    undecided: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    elements: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    measured: list[Measured] = field(default_factory=list)
+
+    def add(self, results: Results) -> None:
+        for name, torch32 in results.torch32.items():
+            mask = results.undecided.get(name)
+            made = yardstick(results.ref64[name], torch32, mask)
+            before = self.yardsticks.get(name, Yardstick(Stats(), Stats()))
+            self.yardsticks[name] = before + made
+            self.dtypes[name] = torch32.dtype
+            self.elements[name] += torch32.size
+            self.undecided[name] += int(mask.sum()) if mask is not None else 0
+
+
+@dataclass
+class Trial:
+    """Runs every case of a `CaseMaker` on one set of weights."""
+
+    weights: Weights
+    reference: Reference
+    model_path: Path
+    file: OnnxFile
+    maker: CaseMaker
+    witnesses: Sequence[Witness]
+    bounds: Bounds
+    step: Step = lambda _: None
+
+    def __post_init__(self) -> None:
+        self._typical: dict[str, Yardstick] = {}
+        self._variations: dict[str, Variation] = defaultdict(Variation)
+        self._tired: set[str] = set()
+        self.result = TrialResult(self.weights)
+
+    def run(self) -> TrialResult:
+        """Every family, then what the normal-like ones say of the model itself."""
+        for family in self.maker.families():
+            pool = _Pool()
+            for case in self.maker.cases(family):
+                self.step(f"{case.name}, {self.weights} weights")
+                self._run_case(case, pool)
+            if family == "normal":
+                self._typical = pool.yardsticks
+            self._judge(family, pool)
+            self._condition(family, pool)
+        for name, variation in self._variations.items():
+            if variation.problem:
+                self.result.degenerate.append(f"`{name}` {variation.problem}")
+        return self.result
+
+    def _run_case(self, case: Case, pool: _Pool) -> None:
+        try:
+            results = self.reference.run(case.feeds)
+        except Exception as error:
+            pool.measured.append(crash(case, "pytorch", error))
+            return
+        pool.add(results)
+        if case.family in NORMAL_LIKE:
+            for name, value in results.ref64.items():
+                self._variations[name].add(value, results.torch32[name].dtype)
+        for witness in self._asked(case.family):
+            pool.measured.append(self._ask(witness, case, results))
+
+    def _asked(self, family: str) -> Iterator[Witness]:
+        for witness in self.witnesses:
+            wanted = witness.families is None or family in witness.families
+            if wanted and witness.name not in self._tired:
+                yield witness
+
+    def _ask(self, witness: Witness, case: Case, results: Results) -> Measured:
+        start = time.monotonic()
+        try:
+            outputs = witness.run(self.model_path, case.feeds)
+        except Exception as error:
+            return crash(case, witness.name, error)
+        if witness.families is not None and time.monotonic() - start > SLOW:
+            self._tired.add(witness.name)
+            self.result.notes.append(f"`{witness.name}` took over {SLOW:g} s and was asked no more")
+        return measure(case, witness, outputs, results, self.file.op_types)
+
+    def _judge(self, family: str, pool: _Pool) -> None:
+        limits = {n: self._limit(family, n, pool) for n in pool.yardsticks}
+        by_witness: dict[str, list[Measured]] = defaultdict(list)
+        for measured in pool.measured:
+            self.result.cases.append(case_record(measured, self.weights, limits))
+            if measured.outputs:
+                by_witness[measured.witness].append(measured)
+        for found in by_witness.values():
+            self.result.families += [
+                family_record(found, n, self.weights, limit, pool.yardsticks[n], pool.undecided[n])
+                for n, limit in limits.items()
+            ]
+
+    def _limit(self, family: str, output: str, pool: _Pool) -> Limit:
+        own = pool.yardsticks[output]
+        typical = self._typical.get(output, own) if family in REPEATING else own
+        return own.limit(pool.dtypes[output], self.bounds, typical)
+
+    def _condition(self, family: str, pool: _Pool) -> None:
+        for name, own in pool.yardsticks.items():
+            text = ""
+            if own.relative_error > ILL_CONDITIONED:
+                text = f"float32 PyTorch is {own.relative_error:.1%} off float64 in `{name}`"
+            elif 2 * pool.undecided[name] > pool.elements[name]:
+                text = f"rounding may decide most of `{name}`"
+            if text and family in NORMAL_LIKE:
+                self.result.ill_conditioned.append(f"{text} ({family})")
+            elif text:
+                self.result.notes.append(f"{text} ({family}, {self.weights} weights)")

@@ -1,0 +1,51 @@
+"""What a runtime sees of a model: inputs with the values they may hold, outputs, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from specc.ir.graph import Call, DimInfo, Graph, InputInfo, Interface, Value
+from specc.ops import Op
+
+Bounds = tuple[int, int]
+
+
+def interface(
+    graph: Graph, dims: Mapping[str, DimInfo], declared: Mapping[str, Bounds] | None = None
+) -> Interface:
+    """The interface of a graph; `declared` bounds win over those that operators imply."""
+    implied = {v.name: b for v, b in index_bounds(graph).items()} | dict(declared or {})
+    inputs = tuple(
+        InputInfo(value.name, value.type, *implied.get(value.name, (None, None)))
+        for value in graph.inputs
+    )
+    outputs = tuple((name, value.type) for name, value in graph.outputs)
+    return Interface(inputs, outputs, tuple(dims.values()))
+
+
+def index_bounds(graph: Graph) -> dict[Value, Bounds]:
+    """For the graph's integer inputs: the values that the layers they index allow."""
+    found: dict[Value, Bounds] = {}
+    for node in graph.nodes:
+        for value, bounds in _node_bounds(node.op, node.inputs):
+            low, high = found.get(value, bounds)
+            found[value] = (max(low, bounds[0]), min(high, bounds[1]))
+    return {value: found[value] for value in graph.inputs if value in found}
+
+
+def _node_bounds(
+    op: object, inputs: tuple[Value | None, ...]
+) -> list[tuple[Value, Bounds]]:
+    if isinstance(op, Call):
+        inner = index_bounds(op.body)
+        outer = dict(zip(op.body.inputs, (v for v in inputs if v), strict=True))
+        return [(outer[value], bounds) for value, bounds in inner.items()]
+    assert isinstance(op, Op)
+    names = op.input_names()
+    slots = [*names.required, *names.optional]
+    limits = op.index_bounds()
+    return [
+        (value, limits[name])
+        for name, value in zip(slots, inputs, strict=False)
+        if value and name in limits
+    ]

@@ -1,0 +1,105 @@
+"""The training loss, a graph in the same language over outputs, inputs and data columns."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Any
+
+from specc.diagnostics.model import Diagnostics, Pointer
+from specc.ir.dims import Size
+from specc.ir.graph import Graph, Value
+from specc.ir.types import DType, TensorType
+from specc.passes.part import Part
+from specc.passes.scope import Context, Scope
+from specc.spec.model import Spec
+
+
+def resolve_loss(spec: Spec, model: Graph) -> tuple[Graph | None, Diagnostics]:
+    """The loss as a graph whose inputs are the tensors that it names; it ends in a scalar."""
+    out = Diagnostics()
+    loss = spec.section("train").get("loss")
+    if loss is None:
+        return None, out
+    context = Context(spec.document, out)
+    context.globals = spec_constants(spec, context)
+    scope = Scope(context, context.globals)
+    part = Part("loss", scope, list(loss_values(spec, model).items()))
+    pointer = ("train", "loss")
+    if isinstance(loss, list):
+        _add_weighted(part, loss, pointer)
+    elif isinstance(loss, dict) and "layers" in loss and "op" not in loss:
+        part.add_layers(loss["layers"], (*pointer, "layers"))
+    else:
+        part.add_layer(loss, pointer, 0)
+    result = part.previous
+    if out.has_errors or not isinstance(result, Value):
+        return None, out
+    if result.type.rank != 0:
+        out.add(
+            "L604", f"the loss must be a single number, got {result.type}", spec.locate(pointer),
+            hint='end with `"reduction": "mean"` or `"sum"`',
+        )  # fmt: skip
+        return None, out
+    used = {value for node in part.nodes for value in node.inputs}
+    inputs = tuple(value for _, value in part.inputs if isinstance(value, Value) and value in used)
+    return Graph("loss", inputs, tuple(part.nodes), (("", result),)), out
+
+
+def _add_weighted(part: Part, losses: list[Any], pointer: Pointer) -> None:
+    """Several losses: their sum, each times its `weight`."""
+    terms = []
+    for index, raw in enumerate(losses):
+        place = (*pointer, index)
+        factor, rest = _weight_of(part, raw, place)
+        part.add_layer(rest, place, index)
+        name = rest.get("name", str(index)) if isinstance(rest, dict) else str(index)
+        part.scope.values[f"term{index}"] = part.scope.values[name]
+        terms.append(f"term{index}" if factor == 1 else f"{factor!r} * term{index}")
+    if terms:
+        part.add_layer({"formula": " + ".join(terms)}, pointer, len(losses))
+
+
+def _weight_of(part: Part, raw: Any, place: Pointer) -> tuple[Any, Any]:
+    """A loss's own factor, and the loss without it (a list is a loss's class weights)."""
+    if not isinstance(raw, dict) or isinstance(raw.get("weight"), list | NoneType):
+        return 1, raw
+    factor = part.scope.evaluate(raw["weight"], (*place, "weight"))
+    if isinstance(factor, bool) or not isinstance(factor, int | float):
+        at = part.context.document.span((*place, "weight"))
+        part.context.error("S103", f"the `weight` of a loss must be a number, got `{factor}`", at)
+        factor = 1
+    return factor, {k: v for k, v in raw.items() if k != "weight"}
+
+
+def spec_constants(spec: Spec, context: Context) -> dict[str, Any]:
+    """The params of the spec, evaluated."""
+    scope = Scope(context, {})
+    for name, value in spec.section("params").items():
+        scope.constants[name] = scope.evaluate(value, ("params", name))
+    return scope.constants
+
+
+def loss_values(spec: Spec, model: Graph) -> dict[str, Value]:
+    """What a loss or a metric may name, with its type."""
+    found = {value.name: Value(value.name, value.type) for value in model.inputs}
+    found |= {name: Value(name, value.type) for name, value in model.outputs}
+    batch = _batch(model)
+    for name, column in spec.section("data", "columns").items():
+        if name not in found:
+            found[name] = Value(name, _column_type(column, batch))
+    return found
+
+
+def _batch(model: Graph) -> Size:
+    return next((v.type.shape[0] for v in model.inputs if v.type.rank), 1)
+
+
+def _column_type(column: dict[str, Any], batch: Size) -> TensorType:
+    encode, source = column.get("encode"), column.get("from")
+    default = "int64" if encode == "class" else "float32"
+    dtype = DType(column.get("dtype", default))
+    if "shape" in column:
+        return TensorType(dtype, (batch, *column["shape"]))
+    if isinstance(source, list):
+        return TensorType(dtype, (batch, len(source)))
+    return TensorType(dtype, (batch,))

@@ -1,0 +1,39 @@
+"""References for products, attention, recurrence and distances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.ops.reference import TORCH_ONNX_CANNOT, custom
+
+TORCH_ONNX_CANNOT |= {
+    "matmul-7": "writes int8 MatMul, which is not in the standard",
+    "mm-1": "writes int64 Gemm, which ONNX Runtime has no kernel for",
+    "scaled_dot_product_attention-8": "refuses enable_gqa",
+    "scaled_dot_product_attention-9": "refuses enable_gqa",
+    "scaled_dot_product_attention-10": "refuses enable_gqa",
+    "scaled_dot_product_attention-11": "refuses enable_gqa",
+}
+
+
+@custom("scaled_dot_product_attention")
+def _attention(*inputs: torch.Tensor, dropout_p: float = 0.0, **params: Any) -> torch.Tensor:
+    return F.scaled_dot_product_attention(*inputs, **params)
+
+
+@custom("MultiheadAttention")
+def _multihead(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+    padding: torch.Tensor | None = None, mask: torch.Tensor | None = None, *,
+    state: dict[str, torch.Tensor], need_weights: bool = True, average_attn_weights: bool = True,
+    is_causal: bool = False, **params: Any,
+) -> Any:  # fmt: skip
+    width, kdim, vdim = (x.shape[-1] for x in (query, key, value))
+    module = nn.MultiheadAttention(width, kdim=kdim, vdim=vdim, **params).eval()
+    module.load_state_dict(state)
+    results = module(query, key, value, padding, need_weights, mask, average_attn_weights, is_causal)
+    return results if need_weights else results[0]
