@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,57 +50,97 @@ def export(
 
 
 def _proven(about: Subject, path: Path, opset: int | None, progress: Listener | None) -> Proof:
-    from specc.parity.verify import prove
-    from specc.runtime.atomic import write_bytes, write_json
-
-    state = about.module.state_dict()
-    metadata = model_metadata(about)
-    data = about.model.to_onnx(state, opset=opset, metadata=metadata)
-    partial = path.with_name(f".{path.name}.partial")
-    write_bytes(partial, data)
+    staged = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
     try:
-        certificate = prove(
-            about.module, partial, about.model.interface, rows=data_rows(about.model),
-            fresh=about.fresh, options=about.model.section("parity"), progress=progress,
-            reweight=lambda new: about.model.to_onnx(new, opset=opset, metadata=metadata),
-            spec_digest=metadata["specc.spec_sha256"],
-        )  # fmt: skip
-        if certificate.verdict != "pass":
-            failed = path.with_name(f"{path.stem}.failed{path.suffix}")
-            partial.replace(failed)
-            write_json(path.parent / "parity.failed.json", certificate.to_json())
-            return Proof(certificate, None, path.parent, failed)
-        _write_companions(about, path, certificate, metadata)
-        partial.replace(path)
+        return _Export(about, path, staged / path.name, opset).run(progress)
     finally:
-        partial.unlink(missing_ok=True)
-    return Proof(certificate, path, path.parent)
+        shutil.rmtree(staged, ignore_errors=True)
 
 
-def _write_companions(
-    about: Subject, path: Path, certificate: Certificate, metadata: dict[str, str]
-) -> None:
-    from safetensors.torch import save
+class _Export:
+    """One export: everything is made in a folder of its own, and moved once it is proven."""
 
-    from specc.runtime.atomic import write_bytes, write_json
+    def __init__(self, about: Subject, path: Path, staged: Path, opset: int | None) -> None:
+        self.about, self.path, self.staged, self.opset = about, path, staged, opset
+        self.metadata = model_metadata(about)
+        self.rows = data_rows(about.model)
+        self.options = about.model.section("parity")
 
-    del metadata
-    folder = path.parent
-    write_json(folder / "parity.json", certificate.to_json())
-    if not (folder / SPEC).exists() or about.fresh:
-        write_json(folder / SPEC, about.model.resolved(folder))
-    if not (folder / WEIGHTS).exists() or about.fresh:
-        state = {k: v.contiguous().clone() for k, v in about.module.state_dict().items()}
-        write_bytes(folder / WEIGHTS, save(state))
+    def run(self, progress: Listener | None) -> Proof:
+        from specc.parity.certificate import write_certificate
+        from specc.parity.verify import prove
+
+        model, module = self.about.model, self.about.module
+        model.save_onnx(self.staged, module.state_dict(), opset=self.opset, metadata=self.metadata)
+        certificate = prove(
+            module, self.staged, model.interface, rows=self.rows, fresh=self.about.fresh,
+            options=self.options, progress=progress, spec=self.resolved(),
+            reweight=lambda new: model.to_onnx(new, opset=self.opset, metadata=self.metadata),
+        )  # fmt: skip
+        folder = self.path.parent
+        if certificate.verdict != "pass":
+            failed = self.path.with_name(f"{self.path.stem}.failed{self.path.suffix}")
+            self.staged.replace(failed)
+            write_certificate(certificate, folder / "parity.failed.json")
+            return Proof(certificate, None, folder, failed)
+        return Proof(self._seal(certificate), self.path, folder)
+
+    def resolved(self) -> bytes:
+        """The spec as the certificate's digest sees it."""
+        value = self.about.model.resolved(self.about.model.spec.base)
+        return json.dumps(value, sort_keys=True).encode()
+
+    def _seal(self, certificate: Certificate) -> Certificate:
+        """Put the proof into the file's metadata, write what goes beside it, and move it all."""
+        from specc.parity.certificate import sealed, summary, write_certificate
+        from specc.parity.vectors import write_vectors
+
+        metadata = self.metadata | summary(certificate)
+        state = self.about.module.state_dict()
+        self.about.model.save_onnx(self.staged, state, opset=self.opset, metadata=metadata)
+        vectors = write_vectors(
+            self.staged.parent, self.about.module, self.about.model.interface,
+            seed=certificate.seed, cases=self.options.get("cases"), rows=self.rows,
+        )  # fmt: skip
+        final = replace(sealed(certificate, self.staged), vectors=vectors)
+        write_certificate(final, self.staged.parent / "parity.json")
+        self._write_companions()
+        self._move()
+        return final
+
+    def _write_companions(self) -> None:
+        """What `specc verify` needs in full: the spec and the weights."""
+        from safetensors.torch import save_file
+
+        from specc.runtime.atomic import write_json
+
+        folder, fresh = self.path.parent, self.about.fresh
+        if fresh or not (folder / SPEC).exists():
+            write_json(self.staged.parent / SPEC, self.about.model.resolved(folder))
+        if fresh or not (folder / WEIGHTS).exists():
+            state = self.about.module.state_dict()
+            save_file({k: v.contiguous().clone() for k, v in state.items()}, self.staged.parent / WEIGHTS)
+
+    def _move(self) -> None:
+        """The model comes last, so that it never stands beside the proof of another one."""
+        folder = self.path.parent
+        self.path.unlink(missing_ok=True)
+        for old in folder.glob("test_data_set_*"):
+            shutil.rmtree(old)
+        made = sorted(self.staged.parent.iterdir(), key=lambda p: p.name == self.path.name)
+        for item in made:
+            item.replace(folder / item.name)
+        for stale in ("parity.failed.json", f"{self.path.stem}.failed{self.path.suffix}"):
+            (folder / stale).unlink(missing_ok=True)
 
 
 def model_metadata(about: Subject) -> dict[str, str]:
     """What the ONNX file says of itself: digest of the spec, sizes, columns, labels, licence."""
     model = about.model
-    value = json.dumps(model.resolved(model.spec.base), sort_keys=True)
     made = {
         "specc.version": _version(), "specc.name": model.name,
-        "specc.spec_sha256": hashlib.sha256(value.encode()).hexdigest(),
         "specc.dims": json.dumps([asdict(dim) for dim in model.dims.values()]),
         "specc.outputs": json.dumps(output_meanings(model, about.labels)),
     }  # fmt: skip

@@ -19,6 +19,7 @@ from specc.passes.summary import Summary, summarize
 from specc.spec.model import Spec
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
     import torch
 
 
@@ -102,11 +103,28 @@ class Model:
         metadata: Mapping[str, str] | None = None,
     ) -> bytes:  # fmt: skip
         """The ONNX file of the model with these weights, unproven; see `specc.api.exporting`."""
-        from specc.runtime.export import model_bytes, onnx_model
+        from specc.runtime.export import model_bytes
+
+        return model_bytes(self._onnx(weights, opset, metadata))
+
+    def save_onnx(
+        self, path: Path, weights: Mapping[str, torch.Tensor], *, opset: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """Write the ONNX file, unproven; large weights go into a file beside it."""
+        from specc.runtime.export import save_model
+
+        save_model(self._onnx(weights, opset, metadata), path)
+
+    def _onnx(
+        self, weights: Mapping[str, torch.Tensor], opset: int | None,
+        metadata: Mapping[str, str] | None,
+    ) -> ir.Model:  # fmt: skip
+        from specc.runtime.export import onnx_model
         from specc.targets.onnx_graph import DEFAULT_OPSET, onnx_graph
 
         chosen = opset or self.spec.section("export").get("opset", DEFAULT_OPSET)
-        return model_bytes(onnx_model(onnx_graph(self.exported, chosen), weights, metadata))
+        return onnx_model(onnx_graph(self.exported, chosen), weights, metadata)
 
     def resolved(self, folder: Path) -> dict[str, Any]:
         """The spec with `extends`, `imports` and `--set` worked in, for a file in `folder`."""

@@ -34,6 +34,6 @@ def verify(
     model = load(spec_path)
     certificate = prove(
         with_weights(model, weights_path), path, model.interface, rows=data_rows(model),
-        fresh=False, options=model.section("parity"), progress=progress,
+        options=model.section("parity"), progress=progress,
     )  # fmt: skip
     return Proof(certificate, path, path.parent)

@@ -124,7 +124,7 @@ def export(
         done = export_model(
             source, sets, runs=runs, target=target, weights=weights, opset=opset, progress=progress
         )
-    out.result({"model": str(done.model) if done.model else None, **done.certificate.to_json()})
+    out.result({"model": str(done.model) if done.model else None, **done.certificate.as_json()})
     if not out.as_json and not out.quiet:
         print_certificate(done)
     return FINE if done.proven else FAILED
@@ -146,7 +146,7 @@ def verify(
 
     with steps(out, "proving") as progress:
         done = verify_model(model, spec, weights, vectors_only=vectors, progress=progress)
-    out.result(done.certificate.to_json())
+    out.result(done.certificate.as_json())
     if not out.as_json and not out.quiet:
         print_certificate(done)
     return FINE if done.proven else FAILED

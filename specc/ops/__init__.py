@@ -1,7 +1,9 @@
 """Every operator of the language; importing this package fills the registry."""
 
 from specc.ops import (
-    activation, attention, dropout, embedding, linear, loss, loss_binary, loss_class, matmul, multihead_attention, norm,
+    activation, activation_shaped, arithmetic, attention, axes, cast, compare, create,
+    dropout, embedding, index, join, linear, loss, loss_binary, loss_class, matmul,
+    multihead_attention, norm, pointwise, power, reshape, scalar, softmax, ternary, recurrent,
 )  # fmt: skip
 from specc.ops.op import REGISTRY, Op, OpError, as_outputs
 

@@ -39,7 +39,7 @@ class Binary(Op):
 
     takes_bool: ClassVar[bool] = True
     takes_floating: ClassVar[bool] = True
-    scalars = ("input", "other")
+    scalars: ClassVar[tuple[str, ...]] = ("input", "other")
     symbol: ClassVar[str] = ""
     """Python's operator; where there is none, a function of torch is called."""
 

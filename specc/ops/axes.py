@@ -166,8 +166,10 @@ class Squeeze(Op):
         gone = self.removed(input)
         return input.with_shape(*(s for i, s in enumerate(input.shape) if i not in gone))
 
-    def torch(self, py: TorchWriter, input: Code) -> str:
+    def torch(self, py: TorchWriter, input: Code) -> str | Code:
         gone = self.removed(input.type)
+        if not gone:
+            return input
         if self.dim is None and input.type.is_static:
             return f"{input.atom}.squeeze()"
         dims = self.dim if self.dim is not None else gone[0] if len(gone) == 1 else gone

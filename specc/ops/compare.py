@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from specc.ir.types import result_type
 from specc.ops.arithmetic import Binary, require_dtype, require_tensor
 from specc.ops.kernels import NARROW, widened
 from specc.ops.op import (
-    Code, DType, Example, OnnxBuilder, Op, Ref, TensorType, TorchWriter, example, op,
+    Code, DType, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, example, op,
 )  # fmt: skip
 from specc.ops.shapes import broadcast
-
-_Lower = Callable[[OnnxBuilder, Ref, Ref, DType, TensorType], Ref]
 
 
 class Comparison(Binary):
@@ -126,7 +123,10 @@ class Bitwise(Binary):
             return g.op(self.node, a, b, type=out)
         if g.opset >= 18:
             return g.op(f"Bitwise{self.node}", a, b, type=out)
-        raise NotImplementedError
+        raise OpError(
+            "T407", f"`{self.name}` of integers has no ONNX form at opset {g.opset}",
+            hint='"export": { "opset": 18 } or newer has one',
+        )  # fmt: skip
 
 
 def _bitwise(name: str, symbol: str, node: str, doc: str) -> None:
@@ -210,5 +210,3 @@ class Where(Op):
         example("bool: N T", "int8: N T", other=3),
     )
 
-
-__all__ = ["Bitwise", "BitwiseNot", "Comparison", "Example", "Logical", "LogicalNot", "Where"]

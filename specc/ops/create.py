@@ -111,8 +111,7 @@ class Buffer(Op):
     def onnx(self, g: OnnxBuilder) -> Ref:
         if self.persistent:
             return g.weight("")
-        out = self.infer()
-        return g.const(_lists(self.value, tuple(map(int, out.shape))), out.dtype)
+        return g.const(_lists(self.value, self.shape or ()), self.infer().dtype)
 
     examples = (
         example(value=[[1.0, 2.5], [3.0, 4.0]]),

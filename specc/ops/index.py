@@ -20,7 +20,9 @@ def require_index(size: Size, index: Size, param: str) -> None:
     room = size + index if _is_negative(index, param) else size - index - 1
     low, high = bounds(room)
     if high is not None and high < 0:
-        raise OpError("T402", f"there is no position {index} in an axis of size {size}", param=param)
+        raise OpError(
+            "T402", f"there is no position {index} in an axis of size {size}", param=param
+        )
     if low is None or low < 0:
         raise OpError(
             "T402", f"position {index} may lie outside an axis of size `{size}`", param=param,
@@ -136,7 +138,7 @@ class GetItem(Op):
 
     def torch(self, py: TorchWriter, input: Code, indices: Code | None = None) -> str:
         items = ", ".join(_source(item, py, indices) for item in self.index)
-        return f"{input.atom}[{items}]"
+        return f"{input.atom}[{items or '...'}]"
 
     def onnx(self, g: OnnxBuilder, input: Ref, indices: Ref | None = None) -> Ref:
         plan = self.plan(input.type, indices.type if indices else None)
@@ -196,7 +198,9 @@ def onnx_slice(g: OnnxBuilder, x: Ref, slices: dict[int, tuple[Any, ...]]) -> Re
         shape[at] = sliced(shape[at], *edges)
     starts = [edges[0] if edges[0] is not None else 0 for edges in slices.values()]
     ends = [edges[1] if edges[1] is not None else END for edges in slices.values()]
-    steps = [edges[2] if len(edges) > 2 and edges[2] is not None else 1 for edges in slices.values()]
+    steps = [
+        edges[2] if len(edges) > 2 and edges[2] is not None else 1 for edges in slices.values()
+    ]
     return g.op(
         "Slice", x, g.dims(starts), g.dims(ends), g.const(list(slices)),
         None if all(step == 1 for step in steps) else g.dims(steps),

@@ -141,8 +141,7 @@ class _Pieces(Op):
         at = axis(input, self.dim)
         shape = input.shape
         return tuple(
-            input.with_shape(*shape[:at], size, *shape[at + 1 :])
-            for size in self.pieces(input, at)
+            input.with_shape(*shape[:at], size, *shape[at + 1 :]) for size in self.pieces(input, at)
         )
 
     def torch(self, py: TorchWriter, input: Code) -> str:
@@ -175,7 +174,7 @@ class Chunk(_Pieces):
         if isinstance(size, Dim) and size % self.chunks == 0:
             return (size // self.chunks,) * self.chunks
         whole = x.static(at, f"it is cut into {self.chunks} parts")
-        step = max(ceil_div(whole, self.chunks), 1)
+        step = max(-(-whole // self.chunks), 1)
         return tuple(min(step, whole - start) for start in range(0, max(whole, 1), step))
 
     def source(self, py: TorchWriter) -> str:

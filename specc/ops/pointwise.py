@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from specc.ops.arithmetic import floating, require_dtype, require_tensor, trunc
-from specc.ops.kernels import NARROW, widened
+from specc.ops.kernels import widened
 from specc.ops.op import (
     Code, DType, Example, Exactness, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter,
     example, op, param,
 )  # fmt: skip
 
 Lowering = str | Callable[[OnnxBuilder, Ref], Ref]
+_FORMS: dict[str, Lowering] = {}
+"""How each function of the table is written in ONNX."""
 
 
 class Pointwise(Op):
     """Base of the functions that turn integers and booleans into floating-point numbers."""
-
-    lowering: ClassVar[Lowering]
 
     def infer(self, input: TensorType) -> TensorType:
         require_tensor(self.name, input)
@@ -29,7 +29,7 @@ class Pointwise(Op):
         return py.call(f"torch.{self.name}", input)
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
-        return _lowered(g, type(self).__dict__["lowering"], g.cast(input, floating(input.type.dtype)))
+        return _lowered(g, _FORMS[self.name], g.cast(input, floating(input.type.dtype)))
 
 
 def _lowered(g: OnnxBuilder, lowering: Lowering, x: Ref) -> Ref:
@@ -40,7 +40,6 @@ class Rounding(Op):
     """Base of the functions that round to integers, which integers pass unchanged."""
 
     check: ClassVar[Exactness] = "discrete"
-    lowering: ClassVar[Lowering]
 
     def infer(self, input: TensorType) -> TensorType:
         require_tensor(self.name, input)
@@ -53,7 +52,7 @@ class Rounding(Op):
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
         if not input.type.dtype.is_floating:
             return input
-        return _lowered(g, type(self).__dict__["lowering"], input)
+        return _lowered(g, _FORMS[self.name], input)
 
 
 class Keeping(Rounding):
@@ -62,7 +61,8 @@ class Keeping(Rounding):
     check: ClassVar[Exactness] = "exact"
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
-        node = type(self).__dict__["lowering"]
+        node = _FORMS[self.name]
+        assert isinstance(node, str)
         return widened(g, node, input, type=self.infer(input.type), dtype=input.type.dtype)
 
 
@@ -70,7 +70,6 @@ class Property(Op):
     """Base of the questions about a floating-point number; integers are all finite."""
 
     check: ClassVar[Exactness] = "exact"
-    lowering: ClassVar[Lowering]
 
     def infer(self, input: TensorType) -> TensorType:
         require_tensor(self.name, input)
@@ -81,7 +80,7 @@ class Property(Op):
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
         x = g.cast(input, floating(input.type.dtype))
-        return _asked(g, type(self).__dict__["lowering"], x)
+        return _asked(g, _FORMS[self.name], x)
 
 
 def _asked(g: OnnxBuilder, lowering: Lowering, x: Ref) -> Ref:
@@ -140,36 +139,34 @@ def _register(
     base: type[Op], name: str, lowering: Lowering, doc: str, *examples: Example
 ) -> None:  # fmt: skip
     words = {"__doc__": f"{doc}\n\nShape: unchanged.", "__module__": __name__}
-    op(name)(type(name, (base,), {**words, "lowering": lowering, "examples": examples}))
+    _FORMS[name] = lowering
+    op(name)(type(name, (base,), {**words, "examples": examples}))
 
 
-def _function(name: str, lowering: Lowering, doc: str, *examples: Example) -> None:
-    _register(Pointwise, name, lowering, doc, *examples or (example("N 4"), example("int64: N T")))
+def _function(name: str, lowering: Lowering, doc: str, domain: str = "float32") -> None:
+    _register(Pointwise, name, lowering, doc, example(f"{domain}: N 4"), example("bool: N T"))
 
-
-_UNIT = (example("uint8<2: N T"), example("bool: N T"))
-_POSITIVE = (example("uint8: N T"), example("bool: N T"))
 
 _function("exp", "Exp", "`e ** x`.")
 _function("expm1", expm1, "`e ** x - 1`, precise near zero.")
-_function("log", "Log", "Natural logarithm.")
-_function("log1p", log1p, "`log(1 + x)`, precise near zero.")
-_function("log2", _scaled_log(2), "Logarithm to base 2.")
-_function("log10", _scaled_log(10), "Logarithm to base 10.")
-_function("sqrt", "Sqrt", "Square root.")
-_function("rsqrt", _rsqrt, "`1 / sqrt(x)`.")
+_function("log", "Log", "Natural logarithm.", "0<=float32<9")
+_function("log1p", log1p, "`log(1 + x)`, precise near zero.", "0<=float32<2")
+_function("log2", _scaled_log(2), "Logarithm to base 2.", "0<=float32<9")
+_function("log10", _scaled_log(10), "Logarithm to base 10.", "0<=float32<9")
+_function("sqrt", "Sqrt", "Square root.", "0<=float32<9")
+_function("rsqrt", _rsqrt, "`1 / sqrt(x)`.", "0<=float32<9")
 _function("reciprocal", "Reciprocal", "`1 / x`.")
 _function("sin", "Sin", "Sine.")
 _function("cos", "Cos", "Cosine.")
 _function("tan", "Tan", "Tangent.")
-_function("asin", "Asin", "Inverse sine.")
-_function("acos", "Acos", "Inverse cosine.")
+_function("asin", "Asin", "Inverse sine.", "0<=float32<1")
+_function("acos", "Acos", "Inverse cosine.", "0<=float32<1")
 _function("atan", "Atan", "Inverse tangent.")
 _function("sinh", "Sinh", "Hyperbolic sine.")
 _function("cosh", "Cosh", "Hyperbolic cosine.")
 _function("asinh", "Asinh", "Inverse hyperbolic sine.")
-_function("acosh", "Acosh", "Inverse hyperbolic cosine.")
-_function("atanh", "Atanh", "Inverse hyperbolic tangent.")
+_function("acosh", "Acosh", "Inverse hyperbolic cosine.", "1<=float32<9")
+_function("atanh", "Atanh", "Inverse hyperbolic tangent.", "0<=float32<1")
 _function("erf", "Erf", "Error function, `2/sqrt(pi) * integral of exp(-t**2) from 0 to x`.")
 _function("erfc", _erfc, "`1 - erf(x)`; ONNX computes it as that, to an absolute 1e-7.")
 
@@ -183,7 +180,7 @@ _register(Keeping, "abs", "Abs", "Absolute value.", *_PARTS, example("int8: N 4"
 _register(Property, "isnan", "IsNaN", "Whether a value is not a number.", *_PARTS)
 _register(Property, "isinf", "IsInf", "Whether a value is infinite.", *_PARTS)
 _register(
-    Property, "isfinite", _is_finite, "Whether a value is neither infinite nor NaN.", *_PARTS
+    Property, "isfinite", _is_finite, "Whether a value is neither infinite nor NaN.", *_PARTS,
 )
 
 
@@ -298,5 +295,3 @@ class Round(Rounding):
         example("int64: N T"),
     )
 
-
-__all__ = ["Keeping", "Literal", "NARROW", "Pointwise", "Property", "Rounding", "expm1", "log1p", "number"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
-from specc.ops.arithmetic import Binary
+from specc.ops.arithmetic import Binary, floating, require_dtype
 from specc.ops.kernels import widened
 from specc.ops.op import (
     Code, DType, OnnxBuilder, OpError, Ref, TensorType, TorchWriter, example, op,
 )  # fmt: skip
+from specc.ops.pointwise import log1p
 
 
 @op("pow")
@@ -102,3 +104,78 @@ class Minimum(Extreme):
         example("int16: N T", other=2),
         example("bool: N 4", "bool: 4"),
     )
+
+
+class FloatingBinary(Binary):
+    """Base of the functions of two tensors that are computed in floating point."""
+
+    scalars = ()
+
+    def infer(self, input: TensorType, other: TensorType) -> TensorType:
+        out = super().infer(input, other)
+        require_dtype(out.dtype.is_floating, self.name, out.dtype, "floating-point")
+        return out
+
+
+@op("atan2")
+class Atan2(FloatingBinary):
+    """The angle of the point `(other, input)` from the positive axis, within -pi to pi.
+
+    Shape: broadcast.
+    """
+
+    def result(self, dtype: DType) -> DType:
+        return floating(dtype)
+
+    operand = result
+
+    def lower(self, g: OnnxBuilder, a: Ref, b: Ref, dtype: DType, out: TensorType) -> Ref:
+        y, x = g.cast(a, dtype), g.cast(b, dtype)
+        zero, truth = g.const(0, dtype), DType.bool
+        slope = g.op("Div", g.op("Abs", y), g.op("Abs", x), type=out)
+        flat = g.op("Equal", y, zero, type=y.type.with_dtype(truth))  # 0/0 has the angle 0
+        angle = g.op("Atan", g.op("Where", flat, zero, slope, type=out))
+        left = g.op("Less", x, zero, type=x.type.with_dtype(truth))
+        turned = g.op("Sub", g.const(math.pi, dtype), angle, type=out)
+        angle = g.op("Where", left, turned, angle, type=out)
+        below = g.op("Less", y, zero, type=y.type.with_dtype(truth))
+        return g.op("Where", below, g.op("Neg", angle), angle, type=out)
+
+    examples = (
+        example("N T 4", "T 4"),
+        example("int64: N T", "N T"),
+        example("-3<=int64<3: N T", "-3<=int64<3: N T"),
+    )
+
+
+@op("hypot")
+class Hypot(FloatingBinary):
+    """`sqrt(input**2 + other**2)`.
+
+    Shape: broadcast. Takes floating-point numbers.
+    """
+
+    def lower(self, g: OnnxBuilder, a: Ref, b: Ref, dtype: DType, out: TensorType) -> Ref:
+        a, b = g.cast(a, dtype), g.cast(b, dtype)
+        return g.op("Sqrt", g.op("Add", g.op("Mul", a, a), g.op("Mul", b, b), type=out))
+
+    examples = (example("N 4", "N 4"), example("N T 4", "T 1"))
+
+
+@op("logaddexp")
+class Logaddexp(FloatingBinary):
+    """`log(exp(input) + exp(other))` without overflow.
+
+    Shape: broadcast. Takes floating-point numbers.
+    """
+
+    def lower(self, g: OnnxBuilder, a: Ref, b: Ref, dtype: DType, out: TensorType) -> Ref:
+        a, b = g.cast(a, dtype), g.cast(b, dtype)
+        # Equal infinities differ by 0, not by NaN.
+        same = g.op("Equal", a, b, type=out.with_dtype(DType.bool))
+        gap = g.op("Abs", g.op("Sub", a, b, type=out))
+        gap = g.op("Where", same, g.const(0, dtype), gap, type=out)
+        rest = log1p(g, g.op("Exp", g.op("Neg", gap)))
+        return g.op("Add", g.op("Max", a, b, type=out), rest)
+
+    examples = (example("N 4", "N 4"), example("N T 4", "T 1"))

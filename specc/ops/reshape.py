@@ -238,10 +238,7 @@ class UnflattenFunction(_Unflattening):
         return self.sizes
 
     def torch(self, py: TorchWriter, input: Code) -> str:
-        if -1 in self.sizes:
-            sizes = ", ".join(map(py.size, self.sizes))
-        else:
-            sizes = py.sizes(self.sizes)
+        sizes = ", ".join(map(py.size, self.sizes)) if -1 in self.sizes else py.sizes(self.sizes)
         return f"{input.atom}.unflatten({self.dim}, ({sizes}{',' * (len(self.sizes) == 1)}))"
 
     examples = (

@@ -23,8 +23,8 @@ class Scalar(Op):
     check = "exact"
 
     def infer(self) -> TensorType:
-        kinds = {bool: DType.bool, float: DType.float32}
-        return TensorType(kinds.get(type(self.value), DType.int64), (), weak=True)
+        kinds = {"bool": DType.bool, "float": DType.float32}
+        return TensorType(kinds.get(type(self.value).__name__, DType.int64), (), weak=True)
 
     def torch(self, py: TorchWriter) -> Code:
         if isinstance(self.value, Dim):

@@ -116,6 +116,13 @@ class OnnxBuilder(Protocol):
     def transposed(self, value: Ref, *perm: int) -> Ref:
         """The value with its axes permuted (default: reversed); a weight becomes a stored tensor."""
 
+    def packed(self, names: Sequence[str], order: Sequence[int], shape: Sequence[Size]) -> Ref:
+        """Weights of this layer as one stored tensor of this shape.
+
+        Each is cut along axis 0 into `len(order)` equal parts that are put into that order;
+        the results are joined along axis 0.
+        """
+
     def const(self, value: Any, dtype: DType = DType.int64) -> Ref:
         """A constant: a number or (nested) lists of numbers."""
 

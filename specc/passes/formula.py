@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from specc.diagnostics.suggest import closest
+from specc.ir.dims import Dim
 from specc.ir.graph import Value
 from specc.ir.types import OpError, TensorType
 from specc.ops import REGISTRY, Op, as_outputs
@@ -109,8 +110,8 @@ class FormulaBuilder:
     def operand(self, expr: Expr) -> Operand:
         """A tensor, or a compile-time value where no tensor takes part."""
         node = expr.node
-        if self._is_compile_time(node):
-            return Number(Evaluator({**self.names, **self.scope.constants}, self.context.fuel).value(expr))
+        if self._is_compile_time(node) and not self._divides_a_size(expr):
+            return Number(self._evaluated(expr))
         if isinstance(node, ast.Name):
             return self._named(expr, node.id)
         if isinstance(node, ast.BinOp):
@@ -140,6 +141,20 @@ class FormulaBuilder:
         if isinstance(node, ast.Slice):
             return False
         return all(self._is_compile_time(child) for child in ast.iter_child_nodes(node))
+
+    def _evaluated(self, expr: Expr) -> Any:
+        names = {**self.names, **self.scope.constants}
+        return Evaluator(names, self.context.fuel).value(expr)
+
+    def _divides_a_size(self, expr: Expr) -> bool:
+        """Whether this is a true division of symbolic sizes: only a run can tell its result."""
+        node = expr.node
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.Pow):
+            return any(isinstance(self._evaluated(expr.at(n)), Dim) for n in (node.left, node.right))
+        children = [c for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
+        return not isinstance(node, ast.Attribute | ast.Call) and any(
+            self._divides_a_size(expr.at(child)) for child in children
+        )
 
     def _named(self, expr: Expr, name: str) -> Value:
         found = self.scope.values.get(name)
@@ -283,7 +298,7 @@ class FormulaBuilder:
             raise expr.error(fault.code, fault.message, fault.hint) from None
 
     def _scalar(self, expr: Expr, number: Number) -> Value:
-        if not isinstance(number.value, int | float | bool):
+        if not isinstance(number.value, int | float | bool | Dim):
             raise expr.error("E205", f"`{number.value}` cannot take part in tensor arithmetic")
         bound = REGISTRY["scalar"](value=number.value)
         kind = bound.infer()

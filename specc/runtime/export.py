@@ -14,7 +14,7 @@ from ml_dtypes import bfloat16
 
 from specc import __version__
 from specc.ir.types import DType, TensorType
-from specc.targets.onnx_graph import Constant, OnnxGraph, OnnxNode, Stored
+from specc.targets.onnx_graph import Constant, OnnxGraph, OnnxNode, Packed, Stored
 
 IR_VERSION = 10
 EXTERNAL_BYTES = 1_500_000_000
@@ -83,16 +83,23 @@ def _value(name: str, kind: TensorType) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(_onnx_type(kind.dtype)), shape=_shape(kind))
 
 
-def _tensor(name: str, held: Stored | Constant, weights: Mapping[str, torch.Tensor]) -> ir.Tensor[Any]:
+def _tensor(name: str, held: Stored | Packed | Constant, weights: Mapping[str, torch.Tensor]) -> ir.Tensor[Any]:
     if isinstance(held, Constant):
         return ir.Tensor(np.array(held.value, dtype=_NUMPY.get(held.dtype, held.dtype.value)), name=name)
-    tensor = weights[held.weight].detach().cpu()
-    if held.perm is not None:
-        tensor = tensor.permute(*held.perm)
+    tensor = _weight(held, weights)
     array = tensor.contiguous()
     if array.dtype is torch.bfloat16:
         return ir.Tensor(array.view(torch.int16).numpy().view(bfloat16), name=name)
     return ir.Tensor(array.numpy(), name=name)
+
+
+def _weight(held: Stored | Packed, weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    if isinstance(held, Packed):
+        parts = [weights[name].detach().cpu().chunk(len(held.order)) for name in held.weights]
+        rows = torch.cat([part[i] for part in parts for i in held.order])
+        return rows.reshape([int(str(size)) for size in held.type.shape])
+    tensor = weights[held.weight].detach().cpu()
+    return tensor if held.perm is None else tensor.permute(*held.perm)
 
 
 def _node(node: OnnxNode, values: dict[str, ir.Value], graph: OnnxGraph) -> ir.Node:

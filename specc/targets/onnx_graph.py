@@ -41,6 +41,19 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """An initializer made of several weights, such as the gates of a recurrent layer.
+
+    Each weight is cut along axis 0 into `len(order)` equal parts, which are put into that
+    order; all are joined along axis 0 and get the shape of `type`.
+    """
+
+    weights: tuple[str, ...]
+    order: tuple[int, ...]
+    type: TensorType
+
+
+@dataclass(frozen=True)
 class Constant:
     """An initializer known at compile time, as nested lists of numbers."""
 
@@ -57,7 +70,7 @@ class OnnxGraph:
     inputs: list[tuple[str, TensorType]]
     outputs: list[tuple[str, TensorType]] = field(default_factory=list)
     nodes: list[OnnxNode] = field(default_factory=list)
-    initializers: dict[str, Stored | Constant] = field(default_factory=dict)
+    initializers: dict[str, Stored | Packed | Constant] = field(default_factory=dict)
     types: dict[str, TensorType] = field(default_factory=dict)
 
 
@@ -257,6 +270,16 @@ class NodeBuilder:
         self.lowering.taken.add(full)
         return Ref(full, found.type)
 
+    def packed(self, names: Sequence[str], order: Sequence[int], shape: Sequence[Size]) -> Ref:
+        """See `OnnxBuilder.packed`."""
+        types = {w.name: w.type for w in self.node.weights}
+        full = tuple(f"{self.module}.{name}" for name in names)
+        made = Packed(full, tuple(order), types[names[0]].with_shape(*shape))
+        name = f"{full[0]}.packed"
+        self.lowering.made.initializers.setdefault(name, made)
+        self.lowering.taken.add(name)
+        return Ref(name, made.type)
+
     def transposed(self, value: Ref, *perm: int) -> Ref:
         """See `OnnxBuilder.transposed`."""
         order = perm or tuple(reversed(range(value.rank)))
@@ -308,9 +331,12 @@ class NodeBuilder:
         nodes = self.lowering.made.nodes
         final = name if name not in self.lowering.taken else self.lowering.fresh(name)
         self.lowering.taken.add(final)
+        # Results of one layer may come from several nodes; only one can have the layer's name.
+        others = {node.name for node in nodes if ref.name not in node.outputs}
+        label = final if self.path in others else self.path
         for i, node in enumerate(nodes):
             if ref.name in node.outputs or ref.name in node.inputs:
-                nodes[i] = _renamed(node, ref.name, final, self.path)
+                nodes[i] = _renamed(node, ref.name, final, label)
         self.own.discard(ref.name)
         return Ref(final, ref.type)
 

@@ -45,8 +45,9 @@ def _class(made: Class, doc: str = "") -> str:
     doc = doc or made.doc
     if doc:
         lines += [f'    """{_docstring(doc)}"""', ""]
-    lines += _init(made)
-    lines += ["", f"    def forward({', '.join(['self', *made.body.inputs])}):"]
+    init = _init(made)
+    lines += [*init, ""] if len(init) > 2 else []
+    lines += [f"    def forward({', '.join(['self', *made.body.inputs])}):"]
     lines += [f"        {line}" for line in made.lines]
     return "\n".join(lines)
 

@@ -15,7 +15,7 @@ def _named(function: Callable[..., Any], *names: str) -> Callable[..., Any]:
 
     def filled(*tensors: torch.Tensor, **params: Any) -> Any:
         rest = iter(tensors)
-        operands = [params.pop(name) if name in params else next(rest) for name in names]
+        operands = [params.pop(name) if name in params else next(rest, None) for name in names]
         return function(*operands, **params)
 
     return filled
@@ -29,6 +29,12 @@ def _extreme(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tenso
     return of_numbers
 
 
+def _clamped(x: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
+    """The definition, `min(max(x, low), high)`."""
+    x = x if low is None else _extreme(torch.maximum)(x, low)
+    return x if high is None else _extreme(torch.minimum)(x, high)
+
+
 for _name in ("add", "sub", "mul", "div", "floor_divide", "remainder", "eq", "ne", "lt", "le", "gt", "ge"):
     custom(_name)(_named(getattr(torch, _name), "input", "other"))
 for _name, _symbol in {"floor_divide": "//", "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
@@ -36,6 +42,14 @@ for _name, _symbol in {"floor_divide": "//", "eq": "==", "ne": "!=", "lt": "<", 
 custom("pow")(_named(torch.pow, "input", "exponent"))
 custom("maximum")(_named(_extreme(torch.maximum), "input", "other"))
 custom("minimum")(_named(_extreme(torch.minimum), "input", "other"))
+
+custom("clamp")(_named(_clamped, "input", "min", "max"))
+custom("lerp")(_named(torch.lerp, "input", "end", "weight"))
+
+
+@custom("to")
+def _to(x: torch.Tensor, *, dtype: str) -> torch.Tensor:
+    return x.to(getattr(torch, dtype))
 
 
 @custom("where")

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.ops.reference import TORCH_ONNX_CANNOT, custom
+from tests.ops.reference import EVALUATOR_IS_WRONG, TORCH_ONNX_CANNOT, custom
+
+EVALUATOR_IS_WRONG |= {"RNN-1": "knows the activation Tanh only"}
 
 TORCH_ONNX_CANNOT |= {
     "matmul-7": "writes int8 MatMul, which is not in the standard",
@@ -37,3 +39,12 @@ def _multihead(
     module.load_state_dict(state)
     results = module(query, key, value, padding, need_weights, mask, average_attn_weights, is_causal)
     return results if need_weights else results[0]
+
+
+@custom("LSTM")
+def _lstm(
+    x: torch.Tensor, *start: torch.Tensor, state: dict[str, torch.Tensor], **params: Any
+) -> Any:
+    module = nn.LSTM(x.shape[-1], **params).eval()
+    module.load_state_dict(state)
+    return module(x, start or None)

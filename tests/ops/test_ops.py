@@ -170,7 +170,7 @@ def within(actual: np.ndarray, ref64: np.ndarray, torch32: np.ndarray) -> None:
 
 
 def _numpy(values: list[torch.Tensor]) -> list[np.ndarray]:
-    return [v.numpy() for v in values]
+    return [v.detach().numpy() for v in values]
 
 
 def _reference_values(

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from specc.train.batches import Batches
 from specc.train.data.columns import ColumnSpec
 from specc.train.data.splitting import mix
+from specc.train.param_groups import param_groups
 from specc.train.reporter import EpochRecord, Progress, RunPlan, Silent, TrainResult
 from tests.train.cases import (
     SPECS_DATA,
@@ -174,6 +176,43 @@ def test_early_stop(tmp_path: Path) -> None:
     module = nn.Linear(4, 3)
     result = run(tmp_path, section, module=module)
     assert (result.stopped, result.epochs, result.best_epoch) == ("early_stop", 4, 1)
+
+
+def test_small_gains_do_not_count_below_min_delta(tmp_path: Path) -> None:
+    section = {**PLAIN, "epochs": 9, "optimizer": {"op": "SGD", "lr": 1e-3},
+               "early_stop": {"patience": 2, "min_delta": 0.5}}  # fmt: skip
+    result = run(tmp_path, section, module=nn.Linear(4, 3))
+    losses = [line["val"]["loss"] for line in lines(tmp_path)]
+    assert losses == sorted(losses, reverse=True)
+    assert (result.stopped, result.epochs, result.best_epoch) == ("early_stop", 3, 3)
+
+
+def test_checkpoints_come_every_so_many_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+
+    def noting(*arguments: Any) -> None:
+        saved.append(arguments[2]["loop"]["epoch"])
+
+    monkeypatch.setattr("specc.train.trainer.save_checkpoint", noting)
+    run(tmp_path, {**PLAIN, "epochs": 5, "checkpoint": {"every": 2}})
+    assert saved == [2, 4, 5]
+
+
+def test_weights_that_overflow_in_the_last_step_are_not_kept(tmp_path: Path) -> None:
+    section = {**PLAIN, "epochs": 1, "batch_size": 1000, "optimizer": {"op": "SGD", "lr": 1e45}}
+    data = blob_data(split={"train": 1.0})
+    (found,) = failing(lambda: run(tmp_path, section, module=nn.Linear(4, 3), dataset=data))
+    assert found.message == "a weight is not finite in epoch 1, step 1"
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_tied_weights_are_one_weight_to_the_optimizer() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    module[1].weight = module[0].weight
+    (group,) = param_groups(module, [])
+    assert [p.shape for p in group["params"]] == [(4, 4), (4,), (4,)]
 
 
 def test_steps_end_a_run_within_an_epoch(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -178,6 +179,10 @@ class Forward:
         if is_last and returned == outputs and len(outputs) == 1:
             self.body.lines.append(Line(f"return {text}", outputs[0].type))
             return
+        if len(outputs) == 1 and _is_attribute(text):
+            # A tensor of the module itself: read where it is needed.
+            self.codes[outputs[0]] = Code(text, outputs[0].type)
+            return
         names = self.variables.assign(outputs, node, position)
         for name, value in zip(names, outputs, strict=True):
             self.codes[value] = Code(name, value.type)
@@ -257,6 +262,9 @@ class Forward:
             else:
                 lines += [Line(f"{key} = {name}.shape[{axis}]") for axis, key in wanted.items()]
         return lines
+
+
+_is_attribute = re.compile(r"self(\.[A-Za-z_]\w*)+").fullmatch
 
 
 class NodeWriter:

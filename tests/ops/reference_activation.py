@@ -1,0 +1,21 @@
+"""PyTorch's own nonlinearities where the table's general way does not reach them."""
+
+from __future__ import annotations
+
+from tests.ops.reference import TORCH_ONNX_CANNOT
+
+TORCH_ONNX_CANNOT |= {
+    f"{name}-{i}": "the TorchScript exporter leaves integers to operators that take none"
+    for names, cases in {
+        ("ReLU", "relu"): (2,),
+        ("Sigmoid", "sigmoid", "Tanh", "tanh"): (2, 3, 4),
+    }.items()
+    for name in names
+    for i in cases
+}
+TORCH_ONNX_CANNOT |= {
+    "Softplus-2": "the TorchScript exporter drops `threshold`",
+    "softplus-2": "the TorchScript exporter drops `threshold`",
+    "Threshold": "the TorchScript exporter knows the threshold 0 only",
+    "threshold": "the TorchScript exporter knows the threshold 0 only",
+}
