@@ -16,9 +16,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
+    __version__: str
     from specc.api.building import build
     from specc.api.checking import check
     from specc.api.exporting import export
@@ -44,6 +43,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `specc --help` should not wait for the compiler, nor `check` for torch.
+    if name == "__version__":
+        return import_module("importlib.metadata").version("specc")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module `specc` has no attribute `{name}`")

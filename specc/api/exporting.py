@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,7 @@ def model_metadata(about: Subject) -> dict[str, str]:
     """What the ONNX file says of itself: digest of the spec, sizes, columns, labels, licence."""
     model = about.model
     made = {
-        "specc.version": _version(), "specc.name": model.name,
+        "specc.version": version("specc"), "specc.name": model.name,
         "specc.dims": json.dumps([asdict(dim) for dim in model.dims.values()]),
         "specc.outputs": json.dumps(output_meanings(model, about.labels)),
     }  # fmt: skip
@@ -161,9 +162,3 @@ def _input_columns(about: Subject) -> dict[str, Any]:
         return {}
     names = {info.name for info in about.model.interface.inputs}
     return {name: column.to_json() for name, column in columns.items() if name in names}
-
-
-def _version() -> str:
-    from specc import __version__
-
-    return __version__

@@ -8,14 +8,13 @@ from typing import Any
 
 import click
 
-from specc import __version__
 from specc.cli.options import BAD, FAILED, FINE, Output, setting, shared, spec_argument, spec_or_default
 
 EPILOG = "Exit codes: 0 fine; 1 a proof or a run failed; 2 the spec or the usage is wrong."
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="specc")
+@click.version_option(package_name="specc", prog_name="specc")
 def main() -> None:
     """A model is one JSON file: checked, compiled to PyTorch, trained, exported, proven."""
 

@@ -294,7 +294,7 @@ class GRU(OneState):
     examples = (
         example("T N 6", hidden_size=5),
         example("N T 6", "2 N 5", hidden_size=5, num_layers=2, batch_first=True),
-        example("T N 6", "4 N 5", hidden_size=5, num_layers=2, bidirectional=True, bias=False),
+        example("T N 6", "4 N 3", hidden_size=3, num_layers=2, bidirectional=True, bias=False),
         example("T 6", "2 5", hidden_size=5, bidirectional=True, batch_first=True),
     )
 

@@ -3,10 +3,11 @@
 The rule for floating outputs, with the errors pooled over the cases of one family::
 
     s = max|ref64|
-    max|actual - ref64| <= M * max|torch32 - ref64| + 4*u*s            M = 4, halves 6
-    rms(actual - ref64) <= R * rms(torch32 - ref64) + u*rms(ref64)     R = 3, halves 6
+    max|actual - ref64| <= M * max|torch32 - ref64| + 4*u*s + 4*t          M = 4, halves 6
+    rms(actual - ref64) <= R * rms(torch32 - ref64) + u*rms(ref64) + 4*t   R = 3, halves 6
 
-`ref64` is PyTorch in float64 and `u` the unit roundoff of the output's element type, so what
+`t` is where numbers underflow, for kernels may flush what is smaller to zero (Higham 2002,
+section 2.8); it counts for nothing but denormal numbers. `ref64` is PyTorch in float64 and `u` the unit roundoff of the output's element type, so what
 PyTorch itself loses to rounding is the yardstick. A fixed multiple of the reference's own
 error is the rule of `torch._dynamo.utils.same`, and of the tests of FlashAttention.
 """
@@ -25,6 +26,9 @@ Mask = npt.NDArray[np.bool_]
 
 UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Half the distance from 1 to the next number (Higham 2002, section 2.1); float32's otherwise."""
+
+UNDERFLOW = {"float16": 2.0**-24}
+"""What may be lost below the smallest normal number; 2^-126 for float32 and bfloat16."""
 
 HALF_MULTIPLIER = 6.0
 ILL_CONDITIONED = 1e-2
@@ -122,6 +126,13 @@ def _share(error: float, limit: float) -> float:
         return error / limit
     return 0.0 if error == 0 else float("inf")
 
+    def __or__(self, other: Limit) -> Limit:
+        """The wider of both."""
+        return Limit(max(self.max, other.max), max(self.rms, other.rms))
+
+
+NO_LIMIT = Limit(float("inf"), float("inf"))
+
 
 @dataclass(frozen=True)
 class Yardstick:
@@ -132,6 +143,14 @@ class Yardstick:
 
     def __add__(self, other: Yardstick) -> Yardstick:
         return Yardstick(self.scale + other.scale, self.error + other.error)
+
+    @property
+    def is_one_number(self) -> bool:
+        """Whether the largest element outweighs all others together.
+
+        The errors of such a pool are the rounding of one number, in which PyTorch may be lucky.
+        """
+        return self.scale.squares < 2 * self.scale.peak**2
 
     @property
     def relative_error(self) -> float:
@@ -149,7 +168,10 @@ class Yardstick:
         s, rms = self.scale.peak, self.scale.rms
         peak_error = max(self.error.peak, s * _ratio(typical.error.peak, typical.scale.peak))
         rms_error = max(self.error.rms, rms * _ratio(typical.error.rms, typical.scale.rms))
-        return Limit(bounds.max * peak_error + 4 * u * s, bounds.rms * rms_error + u * rms)
+        lost = 4 * UNDERFLOW.get(dtype.name, 2.0**-126)
+        return Limit(
+            bounds.max * peak_error + 4 * u * s + lost, bounds.rms * rms_error + u * rms + lost
+        )
 
 
 def _ratio(a: float, b: float) -> float:

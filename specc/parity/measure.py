@@ -140,6 +140,7 @@ def family_record(
     limit: Limit,
     own: Yardstick,
     undecided: int = 0,
+    exemptions: Sequence[str] = (),
 ) -> FamilyRecord:
     """One output of one witness over a family."""
     family, found = (
@@ -156,5 +157,5 @@ def family_record(
         own.scale.peak, own.error.peak, own.error.rms, pool.peak, pool.rms,
         limit.max, limit.rms, limit.used(pool), undecided,
         sum(same for same, _ in predictions) / rows if rows else None,
-        tuple(dict.fromkeys(reason for m in found for reason in m.exemptions)),
+        tuple(dict.fromkeys([*exemptions, *(reason for m in found for reason in m.exemptions)])),
     )  # fmt: skip

@@ -10,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from specc.parity.cases import NORMAL_LIKE, REPEATING, Case, CaseMaker
+from specc.parity.accuracy import Coarse, coarse
+from specc.parity.cases import EXTREME, NORMAL_LIKE, REPEATING, Case, CaseMaker
 from specc.parity.certificate import CaseRecord, FamilyRecord, Weights
 from specc.parity.judge import (
     ILL_CONDITIONED,
+    NO_LIMIT,
     Bounds,
     Limit,
     Stats,
     Variation,
     Yardstick,
+    is_floating,
     yardstick,
 )
 from specc.parity.measure import (
@@ -144,22 +147,39 @@ class Trial:
         return measure(case, witness, outputs, results, self.file.op_types)
 
     def _judge(self, family: str, pool: _Pool) -> None:
-        limits = {n: self._limit(family, n, pool) for n in pool.yardsticks}
         by_witness: dict[str, list[Measured]] = defaultdict(list)
         for measured in pool.measured:
-            self.result.cases.append(case_record(measured, self.weights, limits))
-            if measured.outputs:
-                by_witness[measured.witness].append(measured)
-        for found in by_witness.values():
-            self.result.families += [
-                family_record(found, n, self.weights, limit, pool.yardsticks[n], pool.undecided[n])
-                for n, limit in limits.items()
-            ]
+            by_witness[measured.witness].append(measured)
+        runtimes = {witness.name: witness.runtime for witness in self.witnesses}
+        for name, found in by_witness.items():
+            known = coarse(runtimes.get(name, ""), family, self.file.op_types)
+            limits = {n: self._limit(family, n, pool, known) for n in pool.yardsticks}
+            self.result.cases += [case_record(m, self.weights, limits) for m in found]
+            if any(m.outputs for m in found):
+                self._judge_family(found, limits, pool, [known.reason] if known else [])
 
-    def _limit(self, family: str, output: str, pool: _Pool) -> Limit:
-        own = pool.yardsticks[output]
-        typical = self._typical.get(output, own) if family in REPEATING else own
-        return own.limit(pool.dtypes[output], self.bounds, typical)
+    def _judge_family(
+        self, found: list[Measured], limits: dict[str, Limit], pool: _Pool, reasons: list[str]
+    ) -> None:
+        self.result.families += [
+            family_record(
+                found, name, self.weights, limit, pool.yardsticks[name],
+                pool.undecided[name], reasons,
+            )
+            for name, limit in limits.items()
+        ]  # fmt: skip
+
+    def _limit(self, family: str, output: str, pool: _Pool, known: Coarse | None) -> Limit:
+        own, dtype = pool.yardsticks[output], pool.dtypes[output]
+        if family in EXTREME and own.is_one_number and is_floating(dtype):
+            self.result.notes.append(
+                f"one element of `{output}` outweighs all others, so its error is not judged"
+                f" ({family}, {self.weights} weights)"
+            )
+            return NO_LIMIT
+        typical = self._typical.get(output, own)
+        limit = own.limit(dtype, self.bounds, typical if family in REPEATING else own)
+        return limit | typical.limit(dtype, self.bounds, typical) if known else limit
 
     def _condition(self, family: str, pool: _Pool) -> None:
         for name, own in pool.yardsticks.items():

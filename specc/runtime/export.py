@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import onnx_ir as ir
 import torch
 from ml_dtypes import bfloat16
 
-from specc import __version__
 from specc.ir.types import DType, TensorType
 from specc.targets.onnx_graph import Constant, OnnxGraph, OnnxNode, Packed, Stored
 
@@ -45,7 +45,7 @@ def onnx_model(
         initializers=initializers, opset_imports={"": graph.opset}, name=graph.name,
     )  # fmt: skip
     return ir.Model(
-        made, ir_version=IR_VERSION, producer_name="specc", producer_version=__version__,
+        made, ir_version=IR_VERSION, producer_name="specc", producer_version=version("specc"),
         metadata_props=dict(metadata or {}),
     )  # fmt: skip
 

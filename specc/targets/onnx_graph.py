@@ -162,6 +162,7 @@ class Lowering:
             if held != name:
                 self.made.nodes.append(OnnxNode("Identity", f"{name}/Identity", (held,), (name,), {}, {}))  # fmt: skip
             self.made.outputs.append((name, value.type))
+        self.made.nodes = _needed(self.made.nodes, {name for name, _ in self.made.outputs})
         read = {name for node in self.made.nodes for name in node.inputs}
         # A weight of which only the transposed form is read is stored in that form alone.
         unread = [name for name in self.made.initializers if name not in read]
@@ -339,6 +340,16 @@ class NodeBuilder:
                 nodes[i] = _renamed(node, ref.name, final, label)
         self.own.discard(ref.name)
         return Ref(final, ref.type)
+
+
+def _needed(nodes: Sequence[OnnxNode], wanted: set[str]) -> list[OnnxNode]:
+    """The nodes that something wanted depends on: results that nothing reads cost nothing."""
+    kept = []
+    for node in reversed(nodes):
+        if not wanted.isdisjoint(node.outputs):
+            kept.append(node)
+            wanted |= {name for name in node.inputs if name}
+    return kept[::-1]
 
 
 def _renamed(node: OnnxNode, old: str, new: str, path: str) -> OnnxNode:

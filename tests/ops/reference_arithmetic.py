@@ -55,3 +55,8 @@ def _to(x: torch.Tensor, *, dtype: str) -> torch.Tensor:
 @custom("where")
 def _where(condition: torch.Tensor, *tensors: torch.Tensor, **numbers: Any) -> torch.Tensor:
     return _named(torch.where, "condition", "input", "other")(condition, *tensors, **numbers)
+
+
+for _name in ("float", "double", "half", "long", "int", "bool"):
+    custom(_name)(getattr(torch.Tensor, _name))
+custom("vector_norm")(torch.linalg.vector_norm)

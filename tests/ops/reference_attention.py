@@ -48,3 +48,12 @@ def _lstm(
     module = nn.LSTM(x.shape[-1], **params).eval()
     module.load_state_dict(state)
     return module(x, start or None)
+
+
+@custom("LSTMCell")
+def _lstm_cell(
+    x: torch.Tensor, *start: torch.Tensor, state: dict[str, torch.Tensor], **params: Any
+) -> Any:
+    module = nn.LSTMCell(x.shape[-1], **params).eval()
+    module.load_state_dict(state)
+    return module(x, start or None)

@@ -60,7 +60,17 @@ def _range(text: str) -> tuple[str, int, int | None]:
 
 
 def graph_of(name: str, ex: Example) -> Graph:
-    spec, found = load_spec(spec_of(name, ex))
+    """The graph of one layer; every result of it is an output of the model."""
+    made = spec_of(name, ex)
+    graph = _resolved(made)
+    results = next(n for n in graph.nodes if n.path == "op").outputs
+    if len(results) == 1:
+        return graph
+    return _resolved(made | {"outputs": {f"o{i}": v.name for i, v in enumerate(results)}})
+
+
+def _resolved(made: dict[str, Any]) -> Graph:
+    spec, found = load_spec(made)
     assert spec, [d.message for d in found.items]
     graph, found = resolve(spec)
     assert graph, [d.message for d in found.items]

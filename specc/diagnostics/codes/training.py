@@ -89,4 +89,12 @@ ENTRIES = (
         precision. `--set train.precision=float32` works everywhere.
         """,
     ),
+    Code(
+        "L611",
+        "step failed",
+        """
+        A training step raised an error, such as batch normalization of a single row, or memory
+        that ran out. The message gives the step and the cause; earlier checkpoints are kept.
+        """,
+    ),
 )

@@ -95,12 +95,15 @@ class Body:
         return text
 
     def _add_settings(self) -> None:
+        frozen = []
         for node in self.graph.nodes:
+            reference = self.reference(node.path)
+            tied: Any = node.settings.get("tie") or {}
+            self.after += [f"{reference}.{name} = self.{target}" for name, target in tied.items()]
             if node.settings.get("freeze"):
-                self.after.append(f"{self.reference(node.path)}.requires_grad_(False)")
-            tied = node.settings.get("tie") or {}
-            for name, target in dict(tied).items():  # type: ignore[call-overload]
-                self.after.append(f"{self.reference(node.path)}.{name} = self.{target}")
+                frozen.append(f"{reference}.requires_grad_(False)")
+        # After the ties, which put other tensors in the place of a layer's own.
+        self.after += frozen
 
 
 def _torch(op: object, writer: NodeWriter, codes: Sequence[Code | None]) -> str | Code:

@@ -1,0 +1,36 @@
+"""References for convolutions, pooling, padding and resizing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from tests.ops.reference import TORCH_ONNX_CANNOT, custom
+
+
+def convolution(name: str, axes: int) -> None:
+    """Register PyTorch's own module; the channels stand before the spatial axes."""
+
+    def call(x: torch.Tensor, *, state: Mapping[str, torch.Tensor], **params: Any) -> Any:
+        module = getattr(nn, name)(x.shape[-axes - 1], **params).eval()
+        module.load_state_dict(state)
+        return module(x)
+
+    custom(name)(call)
+
+
+for _axes in (1, 2, 3):
+    convolution(f"Conv{_axes}d", _axes)
+    convolution(f"ConvTranspose{_axes}d", _axes)
+
+TORCH_ONNX_CANNOT.update({
+    "Conv2d-3": "writes auto_pad SAME with dilations, which ONNX Runtime refuses",
+    **{f"CircularPad{n}d-1": "slices past the last axis of an unbatched input" for n in (1, 2, 3)},
+    **{f"CircularPad{n}d-2": "drops the axis's middle where a pad is negative" for n in (1, 2, 3)},
+    "pad-7": "drops the axis's middle where a pad is negative",
+    "pad-3": "leaves int16 to Pad, which ONNX Runtime has no kernel for",
+    "pad-9": "leaves int16 to Pad, which ONNX Runtime has no kernel for",
+})
