@@ -24,7 +24,14 @@ def run(*arguments: str, code: int = 0) -> str:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["check", str(DIGITS)], ["show", str(DIGITS)], ["ops"], ["ops", "Linear"], ["schema"], ["explain", "T402"]],
+    [
+        ["check", str(DIGITS)],
+        ["show", str(DIGITS)],
+        ["ops"],
+        ["ops", "Linear"],
+        ["schema"],
+        ["explain", "T402"],
+    ],
     ids=lambda a: "-".join(Path(x).stem for x in a),
 )
 def test_the_front_end_never_imports_torch(arguments: list[str]) -> None:
@@ -80,7 +87,11 @@ def test_build_writes_source_that_needs_no_specc(tmp_path: Path) -> None:
         "assert not any(name.startswith('specc') for name in sys.modules)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "out", capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path / "out",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     again = run("check", str(tmp_path / "out" / "spec.resolved.json"))

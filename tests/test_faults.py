@@ -76,7 +76,9 @@ def changed(name: str, change: Callable[[OnnxNode], OnnxNode]) -> Edit:
 
 
 def epsilon_tenth(node: OnnxNode) -> OnnxNode:
-    return replace(node, attributes={**node.attributes, "epsilon": node.attributes["epsilon"] * 0.1})
+    return replace(
+        node, attributes={**node.attributes, "epsilon": node.attributes["epsilon"] * 0.1}
+    )
 
 
 def with_attribute(**attributes: Any) -> Callable[[OnnxNode], OnnxNode]:

@@ -1,6 +1,6 @@
 """Write the table of optimizers, schedulers and metrics that `specc check` knows without torch.
 
-    python tools/make_names.py          writes specc/passes/training_names.json
+python tools/make_names.py          writes specc/passes/training_names.json
 """
 
 from __future__ import annotations

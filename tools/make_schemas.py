@@ -1,7 +1,7 @@
 """Write schemas/ from the operator definitions, and nothing else.
 
-    python tools/make_schemas.py            writes schemas/spec.schema.json and schemas/ops.md
-    python tools/make_schemas.py --check    exits with 1 if they are not fresh
+python tools/make_schemas.py            writes schemas/spec.schema.json and schemas/ops.md
+python tools/make_schemas.py --check    exits with 1 if they are not fresh
 """
 
 from __future__ import annotations

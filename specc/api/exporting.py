@@ -122,7 +122,9 @@ class _Export:
             write_json(self.staged.parent / SPEC, self.about.model.resolved(folder))
         if fresh or not (folder / WEIGHTS).exists():
             state = self.about.module.state_dict()
-            save_file({k: v.contiguous().clone() for k, v in state.items()}, self.staged.parent / WEIGHTS)
+            save_file(
+                {k: v.contiguous().clone() for k, v in state.items()}, self.staged.parent / WEIGHTS
+            )
 
     def _move(self) -> None:
         """The model comes last, so that it never stands beside the proof of another one."""
@@ -157,7 +159,9 @@ def _input_columns(about: Subject) -> dict[str, Any]:
     from specc.train.problems import TrainError
 
     try:
-        columns = column_specs(about.model.section("data").get("columns", {}), about.model.interface)
+        columns = column_specs(
+            about.model.section("data").get("columns", {}), about.model.interface
+        )
     except TrainError:
         return {}
     names = {info.name for info in about.model.interface.inputs}

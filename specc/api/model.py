@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from specc.api.checking import checked
 from specc.api.resolved import resolved_spec
-from specc.diagnostics.model import Diagnostic, Diagnostics
+from specc.diagnostics.model import Diagnostic
 from specc.ir.graph import DimInfo, Graph, Interface
 from specc.passes.interface import interface
 from specc.passes.prune import prune
-from specc.passes.resolve import declared_dims, evaluated_section
-from specc.passes.scope import Context, Scope
+from specc.passes.resolve import evaluated_section, spec_dims
 from specc.passes.summary import Summary, summarize
 from specc.spec.model import Spec
 
@@ -50,8 +49,7 @@ class Model:
     @cached_property
     def dims(self) -> dict[str, DimInfo]:
         """What the spec promises about its symbolic sizes."""
-        scope = Scope(Context(self.spec.document, Diagnostics()), {})
-        return declared_dims(self.spec, scope)
+        return spec_dims(self.spec)
 
     def section(self, key: str, *, leave: tuple[str, ...] = ()) -> dict[str, Any]:
         """A section of the spec with its expressions evaluated; raises `SpeccError`."""

@@ -40,9 +40,7 @@ def newest_run(runs: Path) -> Path:
     return max(found, key=lambda path: ((path / WEIGHTS).stat().st_mtime, path.name))
 
 
-def subject(
-    source: Path | None, sets: Sequence[str], runs: Path, weights: Path | None
-) -> Subject:
+def subject(source: Path | None, sets: Sequence[str], runs: Path, weights: Path | None) -> Subject:
     """What to export: the newest run, a run folder, or a spec with fresh or given weights."""
     if source is None:
         source = newest_run(runs)
@@ -93,7 +91,9 @@ def misfits(
     """How two state dicts differ in names and shapes; tied weights may be stored once."""
     stored = {tensor.data_ptr() for name, tensor in wanted.items() if name in given}
     missing = [
-        n for n, t in wanted.items() if n not in given and (t.data_ptr() not in stored or not t.numel())
+        n
+        for n, t in wanted.items()
+        if n not in given and (t.data_ptr() not in stored or not t.numel())
     ]
     faults = [f"missing: `{name}`" for name in missing]
     faults += [f"not in the spec: `{name}`" for name in given if name not in wanted]

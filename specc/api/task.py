@@ -16,9 +16,7 @@ KINDS = {
 """Losses of a classification, and what their input holds."""
 
 
-def output_meanings(
-    model: Model, labels: Mapping[str, list[Any]]
-) -> dict[str, dict[str, Any]]:
+def output_meanings(model: Model, labels: Mapping[str, list[Any]]) -> dict[str, dict[str, Any]]:
     """For each output that a classification loss compares with a column: how to read it."""
     meanings: dict[str, dict[str, Any]] = {}
     for loss_input, target, kind in _compared(model.loss):

@@ -65,5 +65,5 @@ def fit_layers(graph: Graph) -> list[str]:
     """The paths of layers that learn their statistics from the data, in graph order."""
     return [
         path for path, node in graph.walk()
-        if getattr(node.op, "name", "") == "Normalization" and getattr(node.op, "stats", None) == "data"
+        if getattr(node.op, "name", "") == "Normalization" and node.op.stats == "data"
     ]  # fmt: skip

@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from specc.cli.options import BAD, FAILED, FINE, Output, setting, shared, spec_argument, spec_or_default
+from specc.cli.options import (
+    BAD,
+    FAILED,
+    FINE,
+    Output,
+    setting,
+    shared,
+    spec_argument,
+    spec_or_default,
+)
 
 EPILOG = "Exit codes: 0 fine; 1 a proof or a run failed; 2 the spec or the usage is wrong."
 
@@ -54,7 +63,13 @@ def show(spec: Path | None, sets: Sequence[str], out: Output) -> None:
 @main.command(epilog="Example: specc build specs/digits_mlp.json -o build/digits")
 @spec_argument
 @setting
-@click.option("-o", "--out", "folder", type=click.Path(path_type=Path), help="Folder to write to [build/<name>].")
+@click.option(
+    "-o",
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Folder to write to [build/<name>].",
+)
 @shared
 def build(spec: Path | None, sets: Sequence[str], folder: Path | None, out: Output) -> None:
     """Write the PyTorch source, the resolved spec and the summary."""
@@ -76,7 +91,13 @@ def build(spec: Path | None, sets: Sequence[str], folder: Path | None, out: Outp
 @main.command(epilog="Example: specc train specs/digits_mlp.json --set train.epochs=5")
 @spec_argument
 @setting
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all runs.")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of all runs.",
+)
 @shared
 def train(spec: Path | None, sets: Sequence[str], runs: Path, out: Output) -> int:
     """Train a model; leaves a run folder with weights, metrics and checkpoints."""
@@ -100,10 +121,22 @@ def train(spec: Path | None, sets: Sequence[str], runs: Path, out: Output) -> in
 @click.argument("source", metavar="[RUN|SPEC]", type=click.Path(path_type=Path), required=False)
 @setting
 @click.option("--onnx", "onnx", is_flag=True, help="Export to ONNX (the only format so far).")
-@click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="File to write [beside the weights].")
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(path_type=Path),
+    help="File to write [beside the weights].",
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights to put in (safetensors).")
 @click.option("--opset", type=click.IntRange(17, 23), help="ONNX operator set [20, or the spec's].")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all runs.")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of all runs.",
+)
 @shared
 def export(
     source: Path | None, sets: Sequence[str], onnx: bool, target: Path | None,
@@ -131,13 +164,19 @@ def export(
 
 @main.command(epilog="Example: specc verify runs/digits_mlp/20260101-120000/model.onnx")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--spec", type=click.Path(path_type=Path), help="The spec [spec.resolved.json beside the model].")
-@click.option("--weights", type=click.Path(path_type=Path), help="The weights [weights.safetensors beside the model].")
+@click.option(
+    "--spec",
+    type=click.Path(path_type=Path),
+    help="The spec [spec.resolved.json beside the model].",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="The weights [weights.safetensors beside the model].",
+)
 @click.option("--vectors", is_flag=True, help="Only its own test vectors; needs no torch.")
 @shared
-def verify(
-    model: Path, spec: Path | None, weights: Path | None, vectors: bool, out: Output
-) -> int:
+def verify(model: Path, spec: Path | None, weights: Path | None, vectors: bool, out: Output) -> int:
     """Prove an exported model again: against the spec and the weights, or its test vectors."""
     from specc.api.verifying import verify as verify_model
     from specc.cli.progress import steps
@@ -153,8 +192,19 @@ def verify(
 
 @main.command(epilog="Example: specc predict model.onnx --data rows.csv -o predictions.csv")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Rows to predict (csv, parquet or npz).")
-@click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="File to write (csv) [standard output].")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Rows to predict (csv, parquet or npz).",
+)
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(path_type=Path),
+    help="File to write (csv) [standard output].",
+)
 @shared
 def predict(model: Path, data: Path, target: Path | None, out: Output) -> None:
     """Predict with an exported model through ONNX Runtime. Does not import torch."""

@@ -19,8 +19,9 @@ def certificate_lines(done: Any) -> Iterator[str]:
     worst = certificate.worst
     if worst:
         yield (
-            f"closest to its bound: {worst.used:.0%} at family `{worst.family}` of `{worst.output}` "
-            f"(error {worst.max_error:.3g}, bound {worst.max_bound:.3g}, PyTorch's own {worst.torch_max_error:.3g})"
+            f"closest to its bound: {worst.used:.0%}, at family `{worst.family}` of "
+            f"`{worst.output}` (error {worst.max_error:.3g}, bound {worst.max_bound:.3g}, "
+            f"PyTorch's own {worst.torch_max_error:.3g})"
         )
     if certificate.bounds.looser_than_default:
         yield "the bounds are looser than the default"

@@ -51,7 +51,11 @@ def describe_op(name: str) -> str:
         lines += ["", "Parameters:"]
         schema = op_schema(cls)["properties"]
         for key, param in cls.params.items():
-            default = "required" if param.required else f"default {json.dumps(param.default, default=str)}"
+            default = (
+                "required"
+                if param.required
+                else f"default {json.dumps(param.default, default=str)}"
+            )
             lines.append(f"  {key}: {wanted(schema[key])} ({default})")
             lines.append(f"      {param.doc}")
     if cls.inferred:

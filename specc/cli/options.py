@@ -94,4 +94,6 @@ def spec_or_default(spec: Path | None) -> Path:
     if default.is_file():
         return default
     hint = "name one, for example `specc check specs/digits_mlp.json`"
-    raise SpeccError([Diagnostic("U801", "no spec named, and there is no `spec.json` here", hint=hint)])
+    raise SpeccError(
+        [Diagnostic("U801", "no spec named, and there is no `spec.json` here", hint=hint)]
+    )

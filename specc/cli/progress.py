@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-
 from specc.cli.options import Output
 
 if TYPE_CHECKING:
@@ -135,6 +134,3 @@ def _spoken(out: Output, what: str) -> StepListener:
             out.say(f"{what}: {done} of {total}, {note}")
 
     return say
-
-
-

@@ -35,18 +35,40 @@ def print_summary(summary: Summary) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title, justify in (("layer", "left"), ("op", "left"), ("output", "left"), ("parameters", "right"), ("FLOPs", "right")):
+    for title, justify in (
+        ("layer", "left"),
+        ("op", "left"),
+        ("output", "left"),
+        ("parameters", "right"),
+        ("FLOPs", "right"),
+    ):
         table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in summary.rows:
-        cells = (row.path, row.op, row.output, f"{row.parameters:,}" if row.parameters else "", str(row.flops or ""))
+        cells = (
+            row.path,
+            row.op,
+            row.output,
+            f"{row.parameters:,}" if row.parameters else "",
+            str(row.flops or ""),
+        )
         table.add_row(*map(Text, cells))
     console = _console()
     console.print(Text(summary.name, style="bold"))
     console.print(table)
     sizes = ", ".join(f"{name} = {size}" for name, size in summary.example.items())
-    trainable = "" if summary.trainable == summary.parameters else f", {summary.trainable:,} of them trained"
+    trainable = (
+        ""
+        if summary.trainable == summary.parameters
+        else f", {summary.trainable:,} of them trained"
+    )
     console.print(Text(f"parameters  {summary.parameters:,}{trainable}"))
-    console.print(Text(f"FLOPs       {human(summary.example_flops)} at {sizes}" if sizes else f"FLOPs       {human(summary.example_flops)}"))
+    console.print(
+        Text(
+            f"FLOPs       {human(summary.example_flops)} at {sizes}"
+            if sizes
+            else f"FLOPs       {human(summary.example_flops)}"
+        )
+    )
 
 
 def print_certificate(done: Any) -> None:

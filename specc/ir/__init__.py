@@ -1,0 +1,1 @@
+"""Sizes, types and graphs."""

@@ -59,11 +59,11 @@ def _clamped(size: Size, edge: Size, param: str) -> Size:
     return dmin(edge, size)
 
 
-def require_indices(indices: TensorType, name: str) -> None:
+def require_indices(indices: TensorType, name: str, input: str = "indices") -> None:  # noqa: A002
     """Raise `OpError` unless the tensor holds integers that PyTorch takes for positions."""
     if indices.dtype not in (DType.int64, DType.int32):
         raise OpError(
-            "T404", f"`{name}` needs integer positions, got {indices.dtype}", input="indices",
+            "T404", f"`{name}` needs integer positions, got {indices.dtype}", input=input,
             hint="convert with `to`" if indices.dtype.is_integer else None,
         )  # fmt: skip
 

@@ -14,16 +14,22 @@ from specc.ops.shapes import product
 from specc.ops.spatial import PerAxis, Spatial, batched, unbatched
 
 
-class Pool(Spatial):
-    """Base of the poolings over windows."""
+KERNEL: Any = param(ge=1, doc="size of a window")
+STRIDE: Any = param(default=None, ge=1, doc="step; `null`: the window's size")
+PADDING: Any = param(default=0, ge=0, doc="elements added at both ends")
+CEIL_MODE: Any = param(
+    default=False, doc="also a last window that only starts inside the input or its left pad"
+)
 
-    kernel_size: PerAxis = param(ge=1, doc="size of a window")
-    stride: PerAxis | None = param(default=None, ge=1, doc="step; `null`: the window's size")
-    padding: PerAxis = param(default=0, ge=0, doc="elements added at both ends")
+
+class Pool(Spatial):
+    """Base of the poolings over windows; each lists its parameters in PyTorch's order."""
+
+    kernel_size: PerAxis
+    stride: PerAxis | None
+    padding: PerAxis = 0
     dilation: PerAxis = 1
-    ceil_mode: bool = param(
-        default=False, doc="also a last window that only starts inside the input or its left pad"
-    )
+    ceil_mode: bool
 
     function: ClassVar[str]
     """PyTorch's name of the function."""
@@ -37,9 +43,9 @@ class Pool(Spatial):
             strict=True,
         ):  # fmt: skip
             reach = d * (k - 1) + 1
-            if p > reach // 2:
+            if p > k // 2:
                 raise OpError(
-                    "S113", f"a padding of {p} is more than half of a window of {reach}",
+                    "S113", f"a padding of {p} is more than half of a window of {k}",
                     param="padding",
                 )  # fmt: skip
             # `ceil_mode` is `s - 1` more at the end; PyTorch then drops a window that would start
@@ -83,7 +89,11 @@ class Pool(Spatial):
 class MaxPool(Pool):
     """Base of the maximum poolings."""
 
+    kernel_size: PerAxis = KERNEL
+    stride: PerAxis | None = STRIDE
+    padding: PerAxis = PADDING
     dilation: PerAxis = param(default=1, ge=1, doc="distance of a window's elements")
+    ceil_mode: bool = CEIL_MODE
 
     check = "exact"
 
@@ -129,6 +139,10 @@ class MaxPoolLayer(MaxPool):
 class AvgPool(Pool):
     """Base of the average poolings."""
 
+    kernel_size: PerAxis = KERNEL
+    stride: PerAxis | None = STRIDE
+    padding: PerAxis = PADDING
+    ceil_mode: bool = CEIL_MODE
     count_include_pad: bool = param(default=True, doc="count the added zeros")
     divisor_override: int | None = None
 
@@ -177,8 +191,9 @@ class LPPool(Pool):
     """Base of the power-average poolings."""
 
     norm_type: float = param(gt=0, doc="the power")
-    kernel_size: PerAxis = param(ge=1, doc="size of a window")
-    padding: PerAxis = 0
+    kernel_size: PerAxis = KERNEL
+    stride: PerAxis | None = STRIDE
+    ceil_mode: bool = CEIL_MODE
 
     def infer(self, input: TensorType) -> TensorType:
         self.require_floating(input)
@@ -239,7 +254,7 @@ def _register(axes: int) -> None:
     ]
     dilated = [
         example(image, kernel_size=2, stride=1, dilation=3),
-        example(image, kernel_size=2, stride=2, padding=2, dilation=3, ceil_mode=True),
+        example(image, kernel_size=2, stride=2, padding=1, dilation=3, ceil_mode=True),
     ]
     integers = [example(f"int32<90: {image}", kernel_size=2, ceil_mode=True)] if axes > 1 else []
     doc = "The maximum of each window; what is added around the input never counts."

@@ -8,7 +8,7 @@ from typing import ClassVar
 from specc.ops.arithmetic import Binary, floating, require_dtype
 from specc.ops.kernels import widened
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, OpError, Ref, TensorType, TorchWriter, example, op,
+    Code, DType, OnnxBuilder, Ref, TensorType, TorchWriter, example, op,
 )  # fmt: skip
 from specc.ops.pointwise import log1p
 
@@ -55,10 +55,10 @@ class Extreme(Binary):
     bound: ClassVar[str]
 
     def infer(self, input: TensorType, other: TensorType) -> TensorType:
-        for a, b in ((input, other), (other, input)):
-            if a.weak and b.dtype is DType.bool:
-                raise OpError("T404", f"`{self.name}` of a number needs numbers, got bool")
-        return super().infer(input, other)
+        out = super().infer(input, other)
+        number = input.weak or other.weak  # which makes it a `clamp`
+        require_dtype(not number or out.dtype is not DType.bool, self.name, out.dtype)
+        return out
 
     def torch(self, py: TorchWriter, input: Code, other: Code) -> str | Code:
         tensor, number = (other, input) if input.type.weak else (input, other)

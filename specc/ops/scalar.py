@@ -19,6 +19,7 @@ class Scalar(Op):
     """
 
     value: int | float | bool | Dim = param(doc="the number, or a symbolic size")
+    shown: str = param(default="", doc="how the generated source writes it, if not by its digits")
 
     check = "exact"
 
@@ -30,6 +31,8 @@ class Scalar(Op):
         if isinstance(self.value, Dim):
             text = py.size(self.value)
             return Code(text, self.infer(), ATOM if _is_atom(text) else NOT)
+        if self.shown:
+            return Code(self.shown, self.infer())
         text = repr(self.value)
         if not math.isfinite(self.value):
             text = f'{"-" * (self.value < 0)}float("{text.lstrip("-")}")'

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeAlias
 from specc.ops.op import OnnxBuilder, Op, OpError, Ref, Size, TensorType
 from specc.ops.shapes import as_tuple, require_positive, require_rank
 
-PerAxis: TypeAlias = "int | tuple[int, ...]"
+PerAxis: TypeAlias = int | tuple[int, ...]
 """One integer for all spatial axes, or one for each."""
 
 

@@ -86,6 +86,9 @@ class TorchWriter(Protocol):
     def sizes(self, shape: Sequence[Size]) -> str:
         """Sizes as arguments, separated by commas; the one that can be is written `-1`."""
 
+    def device(self) -> str:
+        """Source for the device of the model's tensors, to make a new one there."""
+
     def support(self, source: str) -> None:
         """Put a class or function that PyTorch lacks before the model, once."""
 

@@ -33,8 +33,6 @@ REPEATING = frozenset(
     {"scaled_small", "zeros", "constants", "denormals", "nan", "inf", "range_ends"}
 )
 """Families in which many results are one number, so that they are no fair sample of errors."""
-EXTREME = frozenset({"scaled_large"})
-"""Families whose results may grow as `exp` does, until one of them is all that counts."""
 
 FEWEST, MOST = 4, 32
 POOL = 256

@@ -7,8 +7,9 @@ The rule for floating outputs, with the errors pooled over the cases of one fami
     rms(actual - ref64) <= R * rms(torch32 - ref64) + u*rms(ref64) + 4*t   R = 3, halves 6
 
 `t` is where numbers underflow, for kernels may flush what is smaller to zero (Higham 2002,
-section 2.8); it counts for nothing but denormal numbers. `ref64` is PyTorch in float64 and `u` the unit roundoff of the output's element type, so what
-PyTorch itself loses to rounding is the yardstick. A fixed multiple of the reference's own
+section 2.8); it counts for nothing but denormal numbers. `ref64` is PyTorch in float64 and
+`u` the unit roundoff of the output's element type, so what PyTorch itself loses to rounding is
+the yardstick. A fixed multiple of the reference's own
 error is the rule of `torch._dynamo.utils.same`, and of the tests of FlashAttention.
 """
 
@@ -31,6 +32,12 @@ UNDERFLOW = {"float16": 2.0**-24}
 """What may be lost below the smallest normal number; 2^-126 for float32 and bfloat16."""
 
 HALF_MULTIPLIER = 6.0
+LOTTERY_MULTIPLE = 16.0
+"""By how much the limit is widened where a few elements make up most of PyTorch's error.
+
+The ratio of the roundings of two numbers has no mean: it is over 4 once in six times, over 64
+once in a hundred (it follows a Cauchy distribution).
+"""
 ILL_CONDITIONED = 1e-2
 """PyTorch's own float32 error, relative to `max|ref64|`, above which it proves nothing.
 
@@ -120,18 +127,19 @@ class Limit:
         """The larger share of a limit that is used up; above 1 fails."""
         return max(_share(errors.peak, self.max), _share(errors.rms, self.rms))
 
-
-def _share(error: float, limit: float) -> float:
-    if limit:
-        return error / limit
-    return 0.0 if error == 0 else float("inf")
+    def times(self, factor: float) -> Limit:
+        """The limit widened by a factor."""
+        return Limit(factor * self.max, factor * self.rms)
 
     def __or__(self, other: Limit) -> Limit:
         """The wider of both."""
         return Limit(max(self.max, other.max), max(self.rms, other.rms))
 
 
-NO_LIMIT = Limit(float("inf"), float("inf"))
+def _share(error: float, limit: float) -> float:
+    if limit:
+        return error / limit
+    return 0.0 if error == 0 else float("inf")
 
 
 @dataclass(frozen=True)
@@ -145,12 +153,13 @@ class Yardstick:
         return Yardstick(self.scale + other.scale, self.error + other.error)
 
     @property
-    def is_one_number(self) -> bool:
-        """Whether the largest element outweighs all others together.
+    def is_lottery(self) -> bool:
+        """Whether a few elements make up most of PyTorch's error.
 
-        The errors of such a pool are the rounding of one number, in which PyTorch may be lucky.
+        Where `exp` outgrows all else, or all but a few elements are saturated, the pool is
+        the rounding of these few, in which either side may be lucky.
         """
-        return self.scale.squares < 2 * self.scale.peak**2
+        return 0 < self.error.squares < 4 * self.error.peak**2
 
     @property
     def relative_error(self) -> float:

@@ -11,17 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from specc.parity.accuracy import Coarse, coarse
-from specc.parity.cases import EXTREME, NORMAL_LIKE, REPEATING, Case, CaseMaker
+from specc.parity.cases import NORMAL_LIKE, REPEATING, Case, CaseMaker
 from specc.parity.certificate import CaseRecord, FamilyRecord, Weights
 from specc.parity.judge import (
     ILL_CONDITIONED,
-    NO_LIMIT,
+    LOTTERY_MULTIPLE,
     Bounds,
     Limit,
     Stats,
     Variation,
     Yardstick,
-    is_floating,
     yardstick,
 )
 from specc.parity.measure import (
@@ -161,24 +160,28 @@ class Trial:
     def _judge_family(
         self, found: list[Measured], limits: dict[str, Limit], pool: _Pool, reasons: list[str]
     ) -> None:
-        self.result.families += [
-            family_record(
+        for name, limit in limits.items():
+            record = family_record(
                 found, name, self.weights, limit, pool.yardsticks[name],
                 pool.undecided[name], reasons,
-            )
-            for name, limit in limits.items()
-        ]  # fmt: skip
+            )  # fmt: skip
+            self.result.families.append(record)
+            if pool.yardsticks[name].is_lottery and 1 >= record.used > 1 / LOTTERY_MULTIPLE:
+                self._inconclusive(record)
+
+    def _inconclusive(self, record: FamilyRecord) -> None:
+        """Over the plain bound, but by no more than luck explains."""
+        text = f"a few elements make up the error of `{record.output}`: {record.max_error:.3g}"
+        if record.family in NORMAL_LIKE:
+            self.result.ill_conditioned.append(f"{text} ({record.family})")
+        else:
+            self.result.notes.append(f"{text} ({record.family}, {self.weights} weights)")
 
     def _limit(self, family: str, output: str, pool: _Pool, known: Coarse | None) -> Limit:
         own, dtype = pool.yardsticks[output], pool.dtypes[output]
-        if family in EXTREME and own.is_one_number and is_floating(dtype):
-            self.result.notes.append(
-                f"one element of `{output}` outweighs all others, so its error is not judged"
-                f" ({family}, {self.weights} weights)"
-            )
-            return NO_LIMIT
         typical = self._typical.get(output, own)
         limit = own.limit(dtype, self.bounds, typical if family in REPEATING else own)
+        limit = limit.times(LOTTERY_MULTIPLE) if own.is_lottery else limit
         return limit | typical.limit(dtype, self.bounds, typical) if known else limit
 
     def _condition(self, family: str, pool: _Pool) -> None:

@@ -1,0 +1,1 @@
+"""From a spec to a typed graph, and from one graph to another."""

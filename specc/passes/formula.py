@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from specc.diagnostics.suggest import closest
 from specc.ir.dims import Dim
@@ -12,15 +13,19 @@ from specc.ir.graph import Value
 from specc.ir.types import OpError, TensorType
 from specc.ops import REGISTRY, Op, as_outputs
 from specc.ops.schema import coerce, param_schema, plain
-from specc.passes.part import Made, Result
+from specc.passes.maker import Maker
+from specc.passes.part import Input, Made, Result
 from specc.passes.scope import POISON, Poison, Scope
 from specc.spec.expressions import (
-    CONSTANTS, FUNCTIONS, Evaluator, Expr, ExpressionError, Unknown, parse,
+    CONSTANTS,
+    FUNCTIONS,
+    Evaluator,
+    Expr,
+    ExpressionError,
+    Unknown,
+    parse,
 )  # fmt: skip
 from specc.spec.validate import fault_in
-
-if TYPE_CHECKING:
-    from specc.passes.layers import FormulaMaker
 
 _BINARY: dict[type[ast.AST], str] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.FloorDiv: "floor_divide",
@@ -32,14 +37,27 @@ _UNARY: dict[type[ast.AST], str] = {ast.USub: "neg", ast.Invert: "bitwise_not"}
 
 
 class Number(NamedTuple):
-    """A compile-time value within a formula."""
+    """A compile-time value within a formula; `shown` is how the generated source writes it."""
 
     value: Any
+    shown: str = ""
 
 
 Operand = Value | Number
 _ELLIPSIS = "..."
 _TENSOR = "tensor"
+
+
+class FormulaMaker(Maker):
+    """A layer with `formula`."""
+
+    def default_sources(self) -> list[Input]:
+        """A formula names its tensors itself."""
+        return []
+
+    def __call__(self, path: str, sources: list[Input], scope: Scope) -> Result:  # noqa: ARG002
+        """Emit the nodes of the formula."""
+        return build_formula(self, path, scope)
 
 
 def build_formula(maker: FormulaMaker, path: str, scope: Scope) -> Result:
@@ -111,7 +129,7 @@ class FormulaBuilder:
         """A tensor, or a compile-time value where no tensor takes part."""
         node = expr.node
         if self._is_compile_time(node) and not self._divides_a_size(expr):
-            return Number(self._evaluated(expr))
+            return Number(value := self._evaluated(expr), self._shown(expr, value))
         if isinstance(node, ast.Name):
             return self._named(expr, node.id)
         if isinstance(node, ast.BinOp):
@@ -121,7 +139,9 @@ class FormulaBuilder:
                 raise expr.error("E203", "only one comparison at a time", "join two with `&`")
             return self._binary(expr, _BINARY[type(node.ops[0])], node.left, node.comparators[0])
         if isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY:
-            return self.apply(expr, _UNARY[type(node.op)], [self.operand(expr.at(node.operand))], {})
+            return self.apply(
+                expr, _UNARY[type(node.op)], [self.operand(expr.at(node.operand))], {}
+            )
         if isinstance(node, ast.Attribute):
             return self._attribute(expr, node)
         if isinstance(node, ast.Subscript):
@@ -142,6 +162,21 @@ class FormulaBuilder:
             return False
         return all(self._is_compile_time(child) for child in ast.iter_child_nodes(node))
 
+    def _shown(self, expr: Expr, value: Any) -> str:
+        """`math.sqrt(64)` rather than the digits of an irrational number."""
+        if not isinstance(value, float) or len(repr(value)) < 10:
+            return ""
+
+        class Filled(ast.NodeTransformer):
+            def visit_Name(_, node: ast.Name) -> ast.AST:  # noqa: N805 - ast's own form
+                found = self.scope.constants.get(node.id)
+                return ast.Constant(found) if isinstance(found, int | float) else node
+
+        tree = Filled().visit(copy.deepcopy(expr.node))
+        names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        text = ast.unparse(tree).replace("sqrt(", "math.sqrt(")
+        return text if names <= {"sqrt"} and isinstance(tree, ast.Call) else ""
+
     def _evaluated(self, expr: Expr) -> Any:
         names = {**self.names, **self.scope.constants}
         return Evaluator(names, self.context.fuel).value(expr)
@@ -150,7 +185,9 @@ class FormulaBuilder:
         """Whether this is a true division of symbolic sizes: only a run can tell its result."""
         node = expr.node
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.Pow):
-            return any(isinstance(self._evaluated(expr.at(n)), Dim) for n in (node.left, node.right))
+            return any(
+                isinstance(self._evaluated(expr.at(n)), Dim) for n in (node.left, node.right)
+            )
         children = [c for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
         return not isinstance(node, ast.Attribute | ast.Call) and any(
             self._divides_a_size(expr.at(child)) for child in children
@@ -166,7 +203,11 @@ class FormulaBuilder:
             near = closest(name, known)
             hint = f"did you mean `{near}`?" if near else None
             if later:
-                raise expr.error("R302", f"`{name}` comes later in this list", "a formula can only take what stands before it")  # fmt: skip
+                raise expr.error(
+                    "R302",
+                    f"`{name}` comes later in this list",
+                    "a formula can only take what stands before it",
+                )
             raise expr.error("E202", f"there is no layer, input or value `{name}` here", hint)
         return found
 
@@ -231,7 +272,11 @@ class FormulaBuilder:
         params: dict[str, Any] = {}
         free = list(cls.params)
         for argument in node.args:
-            if isinstance(argument, ast.List | ast.Tuple) and names.variadic and not self._is_compile_time(argument):
+            if (
+                isinstance(argument, ast.List | ast.Tuple)
+                and names.variadic
+                and not self._is_compile_time(argument)
+            ):
                 operands += [self.operand(expr.at(item)) for item in argument.elts]
                 continue
             found = self.operand(expr.at(argument))
@@ -264,7 +309,9 @@ class FormulaBuilder:
                 f"did you mean `{near}`?" if near else None,
             )  # fmt: skip
 
-    def apply(self, expr: Expr, name: str, operands: Sequence[Any], params: dict[str, Any]) -> Value:
+    def apply(
+        self, expr: Expr, name: str, operands: Sequence[Any], params: dict[str, Any]
+    ) -> Value:
         """Append the node of one operator and return its one result."""
         cls = REGISTRY[name]
         bound = self._bound(expr, cls, params)
@@ -300,7 +347,7 @@ class FormulaBuilder:
     def _scalar(self, expr: Expr, number: Number) -> Value:
         if not isinstance(number.value, int | float | bool | Dim):
             raise expr.error("E205", f"`{number.value}` cannot take part in tensor arithmetic")
-        bound = REGISTRY["scalar"](value=number.value)
+        bound = REGISTRY["scalar"](value=number.value, shown=number.shown)
         kind = bound.infer()
         assert isinstance(kind, TensorType)
         return self._emit(bound, [], kind)

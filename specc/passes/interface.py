@@ -33,9 +33,7 @@ def index_bounds(graph: Graph) -> dict[Value, Bounds]:
     return {value: found[value] for value in graph.inputs if value in found}
 
 
-def _node_bounds(
-    op: object, inputs: tuple[Value | None, ...]
-) -> list[tuple[Value, Bounds]]:
+def _node_bounds(op: object, inputs: tuple[Value | None, ...]) -> list[tuple[Value, Bounds]]:
     if isinstance(op, Call):
         inner = index_bounds(op.body)
         outer = dict(zip(op.body.inputs, (v for v in inputs if v), strict=True))

@@ -9,6 +9,7 @@ from specc.diagnostics.model import Diagnostics, Pointer
 from specc.ir.dims import Size
 from specc.ir.graph import Graph, Value
 from specc.ir.types import DType, TensorType
+from specc.passes.layers import new_context
 from specc.passes.part import Part
 from specc.passes.scope import Context, Scope
 from specc.spec.model import Spec
@@ -20,7 +21,7 @@ def resolve_loss(spec: Spec, model: Graph) -> tuple[Graph | None, Diagnostics]:
     loss = spec.section("train").get("loss")
     if loss is None:
         return None, out
-    context = Context(spec.document, out)
+    context = new_context(spec.document, out)
     context.globals = spec_constants(spec, context)
     scope = Scope(context, context.globals)
     part = Part("loss", scope, list(loss_values(spec, model).items()))

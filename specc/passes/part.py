@@ -58,14 +58,12 @@ class Part:
 
     def add_layer(self, raw: Any, pointer: Pointer, index: int) -> None:
         """Add the layer that is written at `pointer`; `index` is its name if it has none."""
-        from specc.passes.layers import maker
-
         layer = parse_layer(raw, pointer, self.context.document, self.context.diagnostics)
         if layer is None:
             self.previous = POISON
             self._poison_name(raw)
         else:
-            self._add_layer(layer, index, maker(self, layer))
+            self._add_layer(layer, index, self.context.maker(self, layer))
 
     def _add_layer(self, layer: Layer, index: int, make: Any) -> None:
         instances = self._instances(layer)
@@ -124,9 +122,7 @@ class Part:
 
     # -- names ------------------------------------------------------------------------------
 
-    def _names(
-        self, layer: Layer, index: int, scope: Scope, number: int | None
-    ) -> tuple[str, str]:
+    def _names(self, layer: Layer, index: int, scope: Scope, number: int | None) -> tuple[str, str]:
         """The layer's name, and the path of instance `number`."""
         raw = layer.common.get("name", index)
         name = str(scope.evaluate(raw, (*layer.pointer, "name")))
@@ -148,10 +144,14 @@ class Part:
     def _check_name(self, name: str, raw: str, at: Span) -> None:
         # The schema has judged a name that is no expression.
         if not is_name(name) and "${" in raw:
-            self.context.error("R304", f"`{name}` is not a name", at, "a name has letters, digits, `_` and `-`")  # fmt: skip
+            self.context.error(
+                "R304", f"`{name}` is not a name", at, "a name has letters, digits, `_` and `-`"
+            )
         elif name in self.declared or name in dict(self.inputs):
             kind = "layer" if name in self.declared else "input"
-            self.context.error("R303", f"there is already {_article(kind)} {kind} `{name}` here", at)
+            self.context.error(
+                "R303", f"there is already {_article(kind)} {kind} `{name}` here", at
+            )
         elif name in self.scope.constants:
             self.context.error(
                 "R303", f"`{name}` is a layer and a compile-time value at once", at,

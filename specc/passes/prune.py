@@ -23,5 +23,9 @@ def prune(graph: Graph, outputs: Collection[str] | None = None) -> Graph:
         if any(output in needed for output in node.outputs):
             kept.append(node)
             needed |= {value for value in node.inputs if value}
-    inputs = tuple(value for value in graph.inputs if value in needed) if outputs is not None or graph.train_only else graph.inputs
+    inputs = (
+        tuple(value for value in graph.inputs if value in needed)
+        if outputs is not None or graph.train_only
+        else graph.inputs
+    )
     return replace(graph, inputs=inputs, nodes=tuple(reversed(kept)), outputs=tuple(wanted))

@@ -8,15 +8,16 @@ from specc.diagnostics.model import Diagnostics
 from specc.ir.dims import as_size, symbol
 from specc.ir.graph import DimInfo, Graph, Value
 from specc.ir.types import DType, TensorType
-from specc.passes.layers import add_lets, build_body
-from specc.passes.scope import POISON, Context, Scope
+from specc.passes.calls import add_lets, build_body
+from specc.passes.layers import new_context
+from specc.passes.scope import POISON, Scope
 from specc.spec.model import Spec
 
 
 def resolve(spec: Spec) -> tuple[Graph | None, Diagnostics]:
     """The model's graph; `None` where an error stands in the way."""
     out = Diagnostics()
-    context = Context(spec.document, out)
+    context = new_context(spec.document, out)
     scope = Scope(context, {})
     _add_params(spec, scope)
     dims = declared_dims(spec, scope)
@@ -69,6 +70,13 @@ def declared_dims(spec: Spec, scope: Scope) -> dict[str, DimInfo]:
     return found
 
 
+def spec_dims(spec: Spec) -> dict[str, DimInfo]:
+    """The declared dims of a spec that is known to be fine."""
+    scope = Scope(new_context(spec.document, Diagnostics()), {})
+    _add_params(spec, scope)
+    return declared_dims(spec, scope)
+
+
 def _dim_fault(dim: DimInfo) -> str | None:
     if dim.max is not None and dim.max < dim.min:
         return f"dim `{dim.name}` has a `max` of {dim.max} below its `min` of {dim.min}"
@@ -105,7 +113,7 @@ def _input(scope: Scope, name: str, info: dict[str, Any]) -> Value | None:
             found = scope.evaluate(size, (*pointer, i))
         if found is POISON:
             return None
-        if isinstance(found, str) or isinstance(found, bool) or (isinstance(found, int) and found < 1):
+        if isinstance(found, (str, bool)) or (isinstance(found, int) and found < 1):
             at = scope.context.document.span((*pointer, i))
             scope.context.error(
                 "T405", f"`{found}` is not a size", at,
@@ -119,10 +127,12 @@ def _input(scope: Scope, name: str, info: dict[str, Any]) -> Value | None:
     return Value(name, TensorType(DType(info.get("dtype", "float32")), tuple(shape)))
 
 
-def evaluated_section(spec: Spec, key: str, *, leave: tuple[str, ...] = ()) -> tuple[dict[str, Any], Diagnostics]:
+def evaluated_section(
+    spec: Spec, key: str, *, leave: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], Diagnostics]:
     """A section of the spec with its expressions worked out, all but the keys to `leave`."""
     out = Diagnostics()
-    scope = Scope(Context(spec.document, out), {})
+    scope = Scope(new_context(spec.document, out), {})
     _add_params(spec, scope)
     add_lets(scope, spec.section("let"), ("let",))
     section = spec.section(key)

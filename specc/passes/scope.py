@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,12 @@ from specc.diagnostics.model import Diagnostics, Pointer, Span
 from specc.ir.graph import Value
 from specc.spec.document import Document
 from specc.spec.expressions import (
-    UNKNOWN, ExpressionError, Fuel, TensorView, Unknown, evaluate_text,
+    UNKNOWN,
+    ExpressionError,
+    Fuel,
+    TensorView,
+    Unknown,
+    evaluate_text,
 )  # fmt: skip
 
 
@@ -27,6 +32,8 @@ class Context:
 
     document: Document
     diagnostics: Diagnostics
+    maker: Callable[..., Any]
+    """Turns a layer into what makes its nodes; here because makers call parts and parts makers."""
     fuel: Fuel = field(default_factory=Fuel)
     globals: dict[str, Any] = field(default_factory=dict)
     """Params, lets and dims of the spec, which every part sees."""

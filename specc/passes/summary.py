@@ -65,7 +65,7 @@ def summarize(graph: Graph, dims: tuple[DimInfo, ...]) -> Summary:
             shape = " ".join(show_shape(value.type.shape) for value in node.outputs)
             rows.append(Row(path, node.op.name, shape, count, own))
     names = symbols(flops) | {s for _, v in graph.outputs for d in v.type.shape for s in symbols(d)}
-    example = {d.name: d.example or max(d.min, 1) for d in dims} 
+    example = {d.name: d.example or max(d.min, 1) for d in dims}
     example = {name: example.get(name, 1) for name in sorted(names)}
     return Summary(graph.name, tuple(rows), flops=flops, example=example, **totals)
 

@@ -16,7 +16,7 @@ from specc.spec.model import Spec
 
 @cache
 def known_names() -> dict[str, dict[str, list[str]]]:
-    """Optimizers, schedulers and metrics with their arguments, as `tools/make_names.py` found them."""
+    """Optimizers, schedulers and metrics with their arguments (`tools/make_names.py`)."""
     text = (files("specc.passes") / "training_names.json").read_text("utf-8")
     found: dict[str, dict[str, list[str]]] = json.loads(text)
     return found
@@ -96,7 +96,8 @@ class _Checker:
             if columns and value.name not in columns:
                 near = closest(value.name, columns)
                 self.add(
-                    "D511", f"no column is named after the input `{value.name}`", ("data", "columns"),
+                    "D511", f"no column is named after the input `{value.name}`",
+                    ("data", "columns"),
                     f"is `{near}` meant?" if near else f'add `"{value.name}": {{ "from": … }}`',
                 )  # fmt: skip
         split = self.spec.section("data", "split")
@@ -104,11 +105,17 @@ class _Checker:
             if key in split and split[key] not in columns and columns:
                 near = closest(split[key], columns)
                 hint = f"did you mean `{near}`?" if near else None
-                self.add("D502", f"`{key}` names no column: `{split[key]}`", ("data", "split", key), hint)
+                self.add(
+                    "D502", f"`{key}` names no column: `{split[key]}`", ("data", "split", key), hint
+                )
         self._fractions(split)
 
     def _fractions(self, split: dict[str, Any]) -> None:
-        shares = [v for k, v in split.items() if k in ("train", "val", "test") and not isinstance(v, str | list)]
+        shares = [
+            v
+            for k, v in split.items()
+            if k in ("train", "val", "test") and not isinstance(v, str | list)
+        ]
         if any(share < 0 for share in shares) or sum(shares) > 1 + 1e-9:
             self.add(
                 "D509", f"the shares of `split` add up to {sum(shares):g}", ("data", "split"),

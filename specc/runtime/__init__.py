@@ -1,0 +1,1 @@
+"""Where torch and onnx are first touched: live modules and files."""

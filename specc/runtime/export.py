@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +30,9 @@ def onnx_model(
     initializers = []
     for name, held in graph.initializers.items():
         tensor = _tensor(name, held, weights)
-        value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=tensor.shape)
+        value = ir.Value(
+            name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=tensor.shape
+        )
         values[name] = value
         initializers.append(value)
     nodes = [_node(node, values, graph) for node in graph.nodes]
@@ -61,7 +62,7 @@ def save_model(model: ir.Model, path: Path, *, external_bytes: int = EXTERNAL_BY
             ir.save(model, partial, external_data=data)
         else:
             ir.save(model, partial)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -72,7 +73,9 @@ def model_bytes(model: ir.Model) -> bytes:
 
 
 def _onnx_type(dtype: DType) -> ir.DataType:
-    return ir.DataType[{"float32": "FLOAT", "float64": "DOUBLE"}.get(dtype.value, dtype.value.upper())]
+    return ir.DataType[
+        {"float32": "FLOAT", "float64": "DOUBLE"}.get(dtype.value, dtype.value.upper())
+    ]
 
 
 def _shape(kind: TensorType) -> ir.Shape:
@@ -83,9 +86,13 @@ def _value(name: str, kind: TensorType) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(_onnx_type(kind.dtype)), shape=_shape(kind))
 
 
-def _tensor(name: str, held: Stored | Packed | Constant, weights: Mapping[str, torch.Tensor]) -> ir.Tensor[Any]:
+def _tensor(
+    name: str, held: Stored | Packed | Constant, weights: Mapping[str, torch.Tensor]
+) -> ir.Tensor[Any]:
     if isinstance(held, Constant):
-        return ir.Tensor(np.array(held.value, dtype=_NUMPY.get(held.dtype, held.dtype.value)), name=name)
+        return ir.Tensor(
+            np.array(held.value, dtype=_NUMPY.get(held.dtype, held.dtype.value)), name=name
+        )
     tensor = _weight(held, weights)
     array = tensor.contiguous()
     if array.dtype is torch.bfloat16:

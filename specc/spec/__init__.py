@@ -1,0 +1,1 @@
+"""Reading specs: JSON with positions, the schema, expressions."""

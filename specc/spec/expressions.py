@@ -125,7 +125,11 @@ def _admit(expr: Expr, kind: str, depth: int) -> None:
         _bounded(expr, node.value)
     for child in ast.iter_child_nodes(node):
         # Operators carry no position of their own: report at their expression.
-        _admit(expr.at(child) if hasattr(child, "col_offset") else _Inside(expr, child), kind, depth + 1)  # fmt: skip
+        _admit(
+            expr.at(child) if hasattr(child, "col_offset") else _Inside(expr, child),
+            kind,
+            depth + 1,
+        )
 
 
 def _Inside(parent: Expr, child: ast.AST) -> Expr:  # noqa: N802 - makes a kind of Expr
@@ -183,7 +187,11 @@ def _true_division(left: Any, right: Any) -> Any:
 
 def _times(left: Any, right: Any) -> Any:
     for value, count in ((left, right), (right, left)):
-        if isinstance(value, list | str) and isinstance(count, int) and len(value) * count > MAX_ITEMS:  # fmt: skip
+        if (
+            isinstance(value, list | str)
+            and isinstance(count, int)
+            and len(value) * count > MAX_ITEMS
+        ):
             raise OverflowError
     return left * right
 
@@ -270,7 +278,8 @@ class Evaluator:
             return CONSTANTS[node.id]
         near = closest(node.id, [*self.scope, *FUNCTIONS])
         raise expr.error(
-            "E202", f"there is no value `{node.id}` here", f"did you mean `{near}`?" if near else None
+            "E202", f"there is no value `{node.id}` here",
+            f"did you mean `{near}`?" if near else None,
         )  # fmt: skip
 
     def _binop(self, expr: Expr, node: ast.BinOp) -> Any:

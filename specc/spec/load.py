@@ -55,7 +55,7 @@ def _check_envelope(document: Document, out: Diagnostics) -> bool:
 
 
 def _root_of(path: Path) -> Path:
-    """The project's root: the nearest folder above with a `.git` or `pyproject.toml`, else its own."""
+    """The project's root: the nearest folder with a `.git` or `pyproject.toml`, else its own."""
     folder = path.resolve().parent
     for candidate in (folder, *folder.parents):
         if (candidate / ".git").exists() or (candidate / "pyproject.toml").exists():
@@ -127,7 +127,9 @@ def _with_imports(document: Document, path: Path | None, out: Diagnostics) -> Do
         other, _ = _related(document, ("imports", alias), path, out)
         found = other.root.child("blocks") if other else None
         if other and not (found and isinstance(found.children, dict)):
-            out.add("S111", f"`{imports[alias]}` has no `blocks`", document.span(("imports", alias)))
+            out.add(
+                "S111", f"`{imports[alias]}` has no `blocks`", document.span(("imports", alias))
+            )
         if found and isinstance(found.children, dict):
             blocks |= {f"{alias}.{name}": block for name, block in found.children.items()}
     own = children.get("blocks")

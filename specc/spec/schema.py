@@ -15,7 +15,18 @@ from specc.ops.schema import EXPRESSION, op_schema
 
 LANGUAGE_VERSION = 1
 NAME = r"^([A-Za-z0-9_-]|\$\{[^}]*\})+$"
-DTYPES = ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]  # fmt: skip
+DTYPES = [
+    "float32",
+    "float64",
+    "float16",
+    "bfloat16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint8",
+    "bool",
+]
 LAYER_KINDS = ("op", "block", "layers", "formula", "share")
 
 
@@ -39,7 +50,9 @@ def _or_expression(schema: Mapping[str, Any]) -> dict[str, Any]:
 TEXT = {"type": "string"}
 POSITIVE = {"type": "integer", "minimum": 1}
 NUMBER = {"type": "number"}
+ABOVE_ZERO = {"type": "number", "exclusiveMinimum": 0}
 FLAG = {"type": "boolean"}
+MODE = {"enum": ["min", "max"]}
 REFERENCES = {"type": ["string", "array", "object"], "items": TEXT, "additionalProperties": TEXT}
 SIZE = {"type": ["integer", "string"], "minimum": 1}
 LIST_OR_TEXT = {"type": ["string", "array"], "items": TEXT}
@@ -81,10 +94,10 @@ COLUMN = _object(
         "missing": {"type": ["string", "number"]}, "doc": TEXT,
     }
 )  # fmt: skip
+PART = {"type": ["number", "string", "array"]}
 SPLIT = _object(
     {
-        "train": {"type": ["number", "string", "array"]}, "val": {"type": ["number", "string", "array"]},
-        "test": {"type": ["number", "string", "array"]}, "stratify": TEXT, "group": TEXT,
+        "train": PART, "val": PART, "test": PART, "stratify": TEXT, "group": TEXT,
         "shuffle": FLAG, "seed": {"type": "integer", "minimum": 0},
     }
 )  # fmt: skip
@@ -94,18 +107,23 @@ SOURCE = {
     "required": ["kind"],
     "additionalProperties": False,
 }
-DATA = _object({"source": SOURCE, "columns": _map_of(COLUMN), "split": SPLIT, "doc": TEXT}, ["source"])  # fmt: skip
+DATA = _object(
+    {"source": SOURCE, "columns": _map_of(COLUMN), "split": SPLIT, "doc": TEXT}, ["source"]
+)
 
 NAMED = {"type": ["string", "object"], "properties": {"op": TEXT}, "required": ["op"]}
 TRAIN = _object(
     {
         "loss": {"type": ["string", "object", "array"]}, "optimizer": NAMED, "scheduler": NAMED,
-        "metrics": _map_of(NAMED), "epochs": _or_expression(POSITIVE), "steps": _or_expression(POSITIVE),
+        "metrics": _map_of(NAMED),
+        "epochs": _or_expression(POSITIVE), "steps": _or_expression(POSITIVE),
         "batch_size": _or_expression(POSITIVE), "accumulate": _or_expression(POSITIVE),
         "clip_grad_norm": _or_expression({"type": "number", "exclusiveMinimum": 0}),
         "seed": _or_expression({"type": "integer", "minimum": 0}),
-        "early_stop": _object({"monitor": TEXT, "patience": POSITIVE, "mode": {"enum": ["min", "max"]}, "min_delta": NUMBER}),
-        "checkpoint": _object({"monitor": TEXT, "mode": {"enum": ["min", "max"]}, "every": POSITIVE}),
+        "early_stop": _object(
+            {"monitor": TEXT, "mode": MODE, "patience": POSITIVE, "min_delta": NUMBER}
+        ),
+        "checkpoint": _object({"monitor": TEXT, "mode": MODE, "every": POSITIVE}),
         "doc": TEXT,
     },
     ["loss"],
@@ -119,7 +137,7 @@ EXPORT = _object(
 )
 PARITY = _object(
     {
-        "bounds": _object({"max": {"type": "number", "exclusiveMinimum": 0}, "rms": {"type": "number", "exclusiveMinimum": 0}}),
+        "bounds": _object({"max": ABOVE_ZERO, "rms": ABOVE_ZERO}),
         "cases": POSITIVE, "seed": {"type": "integer", "minimum": 0},
     }
 )  # fmt: skip
@@ -203,6 +221,8 @@ def _with_layers(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     return {
-        key: {"$ref": "#/$defs/layers"} if key == "layers" and value is LAYERS else _with_layers(value)
+        key: {"$ref": "#/$defs/layers"}
+        if key == "layers" and value is LAYERS
+        else _with_layers(value)
         for key, value in schema.items()
     }

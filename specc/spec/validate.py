@@ -51,7 +51,8 @@ def validate(
     _SCHEMAS[id(schema)] = schema
     teller = _Teller(document, pointer, diagnostics, subject, frozenset(inferred), notes)
     errors = list(_validator(id(schema)).iter_errors(value))
-    for error in errors:
+    # Unknown keys first: one that is a misspelt required key explains why that is missing.
+    for error in sorted(errors, key=lambda e: e.validator != "additionalProperties"):
         teller.tell(error)
     return not errors
 
@@ -75,6 +76,7 @@ class _Teller:
     ) -> None:  # fmt: skip
         self.document, self.pointer, self.diagnostics = document, pointer, diagnostics
         self.subject, self.inferred, self.notes = subject, inferred, notes
+        self.misspelt: set[Pointer] = set()
 
     def add(self, code: str, message: str, at: Span, hint: str | None = None) -> None:
         self.diagnostics.add(code, message, at, hint=hint, notes=self.notes)
@@ -102,12 +104,15 @@ class _Teller:
                 )  # fmt: skip
                 continue
             near = closest(key, known)
+            self.misspelt.add((*place, near or ""))
             hint = f"did you mean `{near}`?" if near else f"there are {_listing(known)}"
             self.add("S101", f"unknown key `{key}` in {where}", at, hint=hint)
 
     def _missing_keys(self, error: ValidationError, place: Pointer) -> None:
         # jsonschema reports each missing key by itself, and names it only in its message.
         key = next(k for k in error.validator_value if error.message.startswith(f"{k!r} "))
+        if (*place, key) in self.misspelt:
+            return
         about = error.schema.get("properties", {}).get(key, {})
         self.add(
             "S102", f"{self._owner(place)} needs `{key}`", self.document.span(place),

@@ -1,0 +1,1 @@
+"""From a graph to PyTorch source and to an ONNX graph."""

@@ -99,7 +99,9 @@ class Lowering:
         self.constants: dict[tuple[str, DType], str] = {}
         self.symbols: dict[str, Ref] = {}
 
-    def run(self, graph: Graph, refs: dict[Value, Ref], prefix: str, owner: str | None = None) -> None:
+    def run(
+        self, graph: Graph, refs: dict[Value, Ref], prefix: str, owner: str | None = None
+    ) -> None:
         """Lower the nodes of one graph; `owner` is the prefix of the weights' names."""
         owner = prefix if owner is None else owner
         for node in graph.nodes:
@@ -113,17 +115,13 @@ class Lowering:
                 refs[value] = Ref(ref.name, value.type)
                 self.made.types.setdefault(ref.name, value.type)
 
-    def _call(
-        self, call: Call, inputs: Sequence[Ref | None], path: str, module: str
-    ) -> list[Ref]:
+    def _call(self, call: Call, inputs: Sequence[Ref | None], path: str, module: str) -> list[Ref]:
         body = call.body
-        inner = {v: ref for v, ref in zip(body.inputs, (r for r in inputs if r), strict=True)}
+        inner = dict(zip(body.inputs, (r for r in inputs if r), strict=True))
         self.run(body, inner, f"{path}.", f"{module}.")
         return [inner[value] for _, value in body.outputs]
 
-    def _op(
-        self, node: Node, inputs: Sequence[Ref | None], path: str, module: str
-    ) -> list[Ref]:
+    def _op(self, node: Node, inputs: Sequence[Ref | None], path: str, module: str) -> list[Ref]:
         assert isinstance(node.op, Op)
         builder = NodeBuilder(self, node, path, module)
         result = node.op.onnx(builder, *inputs)
@@ -160,7 +158,9 @@ class Lowering:
         for name, value in graph.outputs:
             held = refs[value].name
             if held != name:
-                self.made.nodes.append(OnnxNode("Identity", f"{name}/Identity", (held,), (name,), {}, {}))  # fmt: skip
+                self.made.nodes.append(
+                    OnnxNode("Identity", f"{name}/Identity", (held,), (name,), {}, {})
+                )
             self.made.outputs.append((name, value.type))
         self.made.nodes = _needed(self.made.nodes, {name for name, _ in self.made.outputs})
         read = {name for node in self.made.nodes for name in node.inputs}
@@ -241,7 +241,11 @@ class NodeBuilder:
         self.own: set[str] = set()
 
     def op(
-        self, op_type: str, *inputs: Ref | None, type: TensorType | None = None, **attributes: Any  # noqa: A002
+        self,
+        op_type: str,
+        *inputs: Ref | None,
+        type: TensorType | None = None,  # noqa: A002
+        **attributes: Any,
     ) -> Ref:
         """See `OnnxBuilder.op`."""
         first = next((ref for ref in inputs if ref), None)

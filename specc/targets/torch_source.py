@@ -19,9 +19,10 @@ def torch_source(graph: Graph, doc: str = "") -> str:
     top = Merger([(call, body)]).made(name) if body.sequential is None else None
     parts = [_class(made) for made in classes.made]
     parts.append(_class(top, doc) if top else _sequential_class(name, body.sequential, doc))
-    supports = dict.fromkeys(
-        s for b in [*(c.body for c in classes.made), body] for s in b.support
-    ) | classes.supports
+    supports = (
+        dict.fromkeys(s for b in [*(c.body for c in classes.made), body] for s in b.support)
+        | classes.supports
+    )
     parts = [*(s.strip("\n") for s in supports), *parts]
     return _imports(parts) + "\n\n\n".join(parts) + "\n"
 

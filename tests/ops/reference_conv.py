@@ -34,3 +34,14 @@ TORCH_ONNX_CANNOT.update({
     "pad-3": "leaves int16 to Pad, which ONNX Runtime has no kernel for",
     "pad-9": "leaves int16 to Pad, which ONNX Runtime has no kernel for",
 })
+
+_UNBATCHED = "leaves out the batch axis, without which ONNX's pooling has no form"
+_INTEGERS = "leaves integers to MaxPool, which ONNX does not define for them"
+_DIVISOR = "ignores divisor_override"
+for _n in (1, 2, 3):
+    for _name in (f"MaxPool{_n}d", f"max_pool{_n}d", f"AvgPool{_n}d", f"avg_pool{_n}d"):
+        TORCH_ONNX_CANNOT[f"{_name}-2"] = _UNBATCHED
+    TORCH_ONNX_CANNOT.update({f"LPPool{_n}d-2": _UNBATCHED, f"lp_pool{_n}d-2": _UNBATCHED})
+    if _n > 1:
+        TORCH_ONNX_CANNOT.update({f"MaxPool{_n}d-6": _INTEGERS, f"max_pool{_n}d-6": _INTEGERS})
+        TORCH_ONNX_CANNOT.update({f"AvgPool{_n}d-5": _DIVISOR, f"avg_pool{_n}d-5": _DIVISOR})

@@ -7,13 +7,31 @@ from typing import Any
 
 import torch
 
-from tests.ops.reference import TORCH_ONNX_CANNOT, custom
+from tests.ops.reference import EVALUATOR_IS_WRONG, TORCH_ONNX_CANNOT, custom
 
+EVALUATOR_IS_WRONG |= {
+    "gather-3": "it refuses positions for a part of the other axes, which the standard allows",
+}
 TORCH_ONNX_CANNOT |= {
     "chunk-2": "its exporter assumes that `chunk` gives as many parts as it is asked for",
     "permute-1": "it writes a negative axis into Transpose",
+    "diagonal-2": "it gives float32 for every element type",
+    "diagonal-3": "it gives float32 for every element type",
+    "full_like": "the input is used for its shape alone, and it drops inputs without a use",
+    "index_add": "it overwrites where positions repeat, and has no `alpha`",
+    "masked_fill-2": "its tracer takes no bool as a number",
+    "narrow-3": "it ends at 0 where the last positions are meant",
+    "ones_like": "the input is used for its shape alone, and it drops inputs without a use",
+    "roll-2": "it needs axes",
+    "roll-3": "it gives more elements where the shift is larger than the axis",
+    "roll-4": "it gives more elements where the shift is larger than the axis",
+    "scatter-2": "its tracer takes no bool as a number",
+    "scatter-3": "it needs `src` of the size of `index`",
     "squeeze-1": "it takes one axis only",
     "squeeze-4": "it takes one axis only",
+    "take_along_dim": "it does not know the operator",
+    "tile-2": "it needs as many counts as axes",
+    "zeros_like": "the input is used for its shape alone, and it drops inputs without a use",
 }
 
 
@@ -39,7 +57,9 @@ def method(name: str, *order: str) -> None:
 
 for _name, _order in {
     "reshape": ("shape",), "view": ("shape",), "unflatten": ("dim", "sizes"), "permute": ("dims",),
-    "squeeze": ("dim",), "split": ("split_size_or_sections",),
+    "squeeze": ("dim",), "split": ("split_size_or_sections",), "expand": ("sizes",),
+    "tile": ("dims",), "repeat_interleave": ("repeats", "dim"), "select": ("dim", "index"),
+    "narrow": ("dim", "start", "length"), "flip": ("dims",), "roll": ("shifts", "dims"),
 }.items():  # fmt: skip
     method(_name, *_order)
 
@@ -51,6 +71,57 @@ def joined(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]
 
 custom("cat")(joined(torch.cat))
 custom("stack")(joined(torch.stack))
+
+
+custom("meshgrid")(lambda *tensors, indexing="ij": torch.meshgrid(*tensors, indexing=indexing))
+
+
+@custom("scatter")
+def _scatter(
+    x: torch.Tensor, index: torch.Tensor, *more: torch.Tensor, dim: int, src: Any = None
+) -> torch.Tensor:
+    return torch.scatter(x, dim, index, more[0] if more else src)
+
+
+for _name in ("gather", "index_select"):
+    custom(_name)(lambda x, index, *, dim, _name=_name: getattr(torch, _name)(x, dim, index))
+for _name in ("scatter_add", "index_add"):
+    custom(_name)(
+        lambda x, index, src, *, dim, _name=_name, **k: getattr(torch, _name)(
+            x, dim, index, src, **k
+        )
+    )
+
+
+def made(name: str, *order: str) -> None:
+    """Register `torch.name(*parameters in order)` of a tensor that is made from nothing."""
+
+    def call(*_: torch.Tensor, dtype: str | None = None, **params: Any) -> torch.Tensor:
+        arguments = [params[key] for key in order if key in params]
+        return getattr(torch, name)(*arguments, dtype=dtype and getattr(torch, dtype))
+
+    custom(name)(call)
+
+
+for _name, _order in {
+    "zeros": ("size",), "ones": ("size",), "full": ("size", "fill_value"), "eye": ("n", "m"),
+    "linspace": ("start", "end", "steps"),
+}.items():  # fmt: skip
+    made(_name, *_order)
+
+
+@custom("arange")
+def _arange(*, dtype: str | None = None, **params: Any) -> torch.Tensor:
+    named = {"start": 0} | params if "end" in params else {"end": params["start"]}
+    return torch.arange(**named, dtype=dtype and getattr(torch, dtype))
+
+
+for _name in ("zeros_like", "ones_like", "full_like"):
+    custom(_name)(
+        lambda x, *, dtype=None, _name=_name, **k: getattr(torch, _name)(
+            x, dtype=dtype and getattr(torch, dtype), **k
+        )
+    )
 
 
 @custom("Parameter")

@@ -14,7 +14,13 @@ from specc.diagnostics.model import SpeccError
 
 
 def spec(layers: list[Any], **more: Any) -> dict[str, Any]:
-    return {"specc": 1, "name": "net", "inputs": {"x": {"shape": ["batch", 4]}}, "layers": layers, **more}
+    return {
+        "specc": 1,
+        "name": "net",
+        "inputs": {"x": {"shape": ["batch", 4]}},
+        "layers": layers,
+        **more,
+    }
 
 
 def linear(out: Any, **more: Any) -> dict[str, Any]:
@@ -32,8 +38,17 @@ def codes(source: dict[str, Any]) -> list[str]:
 
 
 def test_paths_are_weight_names() -> None:
-    model = load(spec([linear(3, name="fc"), linear(5), {"name": "tail", "layers": [linear(2), "ReLU"]}]))
-    assert keys(model) == ["fc.weight", "fc.bias", "1.weight", "1.bias", "tail.0.weight", "tail.0.bias"]
+    model = load(
+        spec([linear(3, name="fc"), linear(5), {"name": "tail", "layers": [linear(2), "ReLU"]}])
+    )
+    assert keys(model) == [
+        "fc.weight",
+        "fc.bias",
+        "1.weight",
+        "1.bias",
+        "tail.0.weight",
+        "tail.0.bias",
+    ]
     assert model.compile()(torch.zeros(2, 4)).shape == (2, 2)
 
 
@@ -68,7 +83,10 @@ def test_blocks_with_params_lets_and_shapes() -> None:
         "let": {"mid": "${width * factor}"},
         "layers": [linear("${mid}", name="up"), "ReLU", linear("${x.shape[1]}", name="down")],
     }
-    layers = [{"name": "one", "block": "mlp", "width": 3}, {"name": "two", "block": "mlp", "width": 5, "factor": 1}]
+    layers = [
+        {"name": "one", "block": "mlp", "width": 3},
+        {"name": "two", "block": "mlp", "width": 5, "factor": 1},
+    ]
     model = load(spec(layers, blocks={"mlp": block}))
     shapes = {k: tuple(v.shape) for k, v in model.compile().state_dict().items() if "weight" in k}
     assert shapes == {
@@ -103,7 +121,10 @@ def test_share_refuses_other_shapes() -> None:
 
 
 def test_tie_and_freeze() -> None:
-    layers = [linear(4, name="a", bias=False), linear(4, name="b", bias=False, tie={"weight": "a.weight"}, freeze=True)]
+    layers = [
+        linear(4, name="a", bias=False),
+        linear(4, name="b", bias=False, tie={"weight": "a.weight"}, freeze=True),
+    ]
     module = load(spec(layers)).compile()
     assert module.b.weight is module.a.weight
     assert not module.b.weight.requires_grad
@@ -111,7 +132,10 @@ def test_tie_and_freeze() -> None:
 
 def test_several_inputs_and_outputs() -> None:
     source = spec(
-        [{"name": "sum", "formula": "x + y"}, {"name": "pair", "op": "chunk", "chunks": 2, "dim": 1}],
+        [
+            {"name": "sum", "formula": "x + y"},
+            {"name": "pair", "op": "chunk", "chunks": 2, "dim": 1},
+        ],
         outputs={"whole": "sum", "half": "pair.1"},
     )
     source["inputs"]["y"] = {"shape": ["batch", 4]}
@@ -120,7 +144,11 @@ def test_several_inputs_and_outputs() -> None:
 
 
 def test_training_only_outputs_stay_out_of_the_export() -> None:
-    layers = [linear(3, name="body"), linear(2, name="head"), linear(7, name="aux", **{"from": "body"})]
+    layers = [
+        linear(3, name="body"),
+        linear(2, name="head"),
+        linear(7, name="aux", **{"from": "body"}),
+    ]
     source = spec(layers, outputs={"y": "head", "extra": {"from": "aux", "train_only": True}})
     model = load(source)
     assert [name for name, _ in model.exported.outputs] == ["y"]
@@ -129,7 +157,10 @@ def test_training_only_outputs_stay_out_of_the_export() -> None:
 
 
 def test_keyword_from() -> None:
-    layers = [linear(4, name="q"), {"op": "where", "from": {"condition": "mask", "other": "x", "input": "q"}}]
+    layers = [
+        linear(4, name="q"),
+        {"op": "where", "from": {"condition": "mask", "other": "x", "input": "q"}},
+    ]
     source = spec(layers)
     source["inputs"]["mask"] = {"shape": ["batch", 4], "dtype": "bool"}
     module = load(source).compile()
@@ -143,7 +174,9 @@ def test_declared_multiples_make_sizes_meet() -> None:
         {"name": "up", "op": "Upsample", "scale_factor": 2},
         {"formula": "x + up"},
     ]
-    source = spec(layers, dims={"h": {"multiple_of": 2, "example": 4}, "w": {"multiple_of": 2, "example": 6}})
+    source = spec(
+        layers, dims={"h": {"multiple_of": 2, "example": 4}, "w": {"multiple_of": 2, "example": 6}}
+    )
     source["inputs"] = {"x": {"shape": [1, 3, "h", "w"]}}
     assert load(source).compile()(torch.zeros(1, 3, 4, 6)).shape == (1, 3, 4, 6)
     del source["dims"]
@@ -158,8 +191,16 @@ def write(folder: Path, name: str, value: Any) -> Path:
 
 
 def test_extends_changes_a_base(tmp_path: Path) -> None:
-    write(tmp_path, "base.json", spec([linear("${hidden}", name="fc")], params={"hidden": 8, "depth": 1}))
-    path = write(tmp_path, "big.json", {"extends": "base.json", "name": "big", "params": {"hidden": 16, "depth": None}})
+    write(
+        tmp_path,
+        "base.json",
+        spec([linear("${hidden}", name="fc")], params={"hidden": 8, "depth": 1}),
+    )
+    path = write(
+        tmp_path,
+        "big.json",
+        {"extends": "base.json", "name": "big", "params": {"hidden": 16, "depth": None}},
+    )
     model = load(path)
     assert model.name == "big"
     assert model.compile().fc.out_features == 16
@@ -168,7 +209,11 @@ def test_extends_changes_a_base(tmp_path: Path) -> None:
 
 def test_imports_bring_blocks(tmp_path: Path) -> None:
     write(tmp_path, "blocks/mlp.json", {"blocks": {"mlp": {"layers": [linear(3, name="fc")]}}})
-    path = write(tmp_path, "a.json", spec([{"name": "m", "block": "lib.mlp"}], imports={"lib": "blocks/mlp.json"}))
+    path = write(
+        tmp_path,
+        "a.json",
+        spec([{"name": "m", "block": "lib.mlp"}], imports={"lib": "blocks/mlp.json"}),
+    )
     model = load(path)
     assert keys(model) == ["m.fc.weight", "m.fc.bias"]
     write(tmp_path, "resolved.json", model.resolved(tmp_path))
@@ -183,8 +228,13 @@ def test_formulas_become_the_nodes_of_layers_written_out() -> None:
     ])  # fmt: skip
     as_formula = spec([{"name": "c", "formula": "tanh(x * 2.0 + x)"}])
     x = torch.randn(3, 4)
-    torch.testing.assert_close(load(written).compile()(x), load(as_formula).compile()(x), rtol=0, atol=0)
-    ops = [[n.op.name for n in load(s).graph.nodes if n.op.name != "scalar"] for s in (written, as_formula)]
+    torch.testing.assert_close(
+        load(written).compile()(x), load(as_formula).compile()(x), rtol=0, atol=0
+    )
+    ops = [
+        [n.op.name for n in load(s).graph.nodes if n.op.name != "scalar"]
+        for s in (written, as_formula)
+    ]
     assert ops[0] == ops[1] == ["mul", "add", "tanh"]
     assert "torch.tanh(x * 2.0 + x)" in load(as_formula).source()
 

@@ -62,7 +62,11 @@ class Body:
                 return None
             children.append(made)
             value = node.outputs[0]
-        return Constructor("nn.Sequential", (), tuple(children)) if value is graph.outputs[0][1] else None
+        return (
+            Constructor("nn.Sequential", (), tuple(children))
+            if value is graph.outputs[0][1]
+            else None
+        )
 
     def as_module(self, node: Node, value: Value | None = None) -> Constructor | None:
         """The constructor of a node that is one module called with its inputs as they are."""
@@ -85,7 +89,7 @@ class Body:
         steps = path.split(".")
         text = "self"
         for i, step in enumerate(steps):
-            container = ".".join(steps[: i]) if i else ""
+            container = ".".join(steps[:i]) if i else ""
             if step.isdigit() and container and container in self.layers:
                 text = f"{text}[{step}]"
             elif step.isidentifier():
@@ -294,7 +298,7 @@ class NodeWriter:
         return self.reference
 
     def _register(self, path: str, constructor: Constructor) -> None:
-        container, _, index = path.rpartition(".")
+        container, _, _index = path.rpartition(".")
         if not container:
             self.body.layers[path] = constructor
             return
@@ -323,7 +327,9 @@ class NodeWriter:
         """The arguments that are not what PyTorch's function takes by itself."""
         op = self.node.op
         assert isinstance(op, Op)
-        return {k: v for k, v in arguments.items() if k not in op.params or v != op.params[k].default}
+        return {
+            k: v for k, v in arguments.items() if k not in op.params or v != op.params[k].default
+        }
 
     def call(self, function: str, *arguments: Any, **keywords: Any) -> str:
         """See `TorchWriter.call`."""
@@ -343,9 +349,10 @@ class NodeWriter:
     def binary(self, operator: str, left: Code, right: Code) -> Code:
         """See `TorchWriter.binary`."""
         level = PRECEDENCE[operator]
-        tight = level if operator in ("+", "*") else level - 1
-        lefts = level - 1 if operator == "**" or level == COMPARE else level
-        text = f"{left.within(lefts)} {operator} {right.within(max(tight if operator != '+' else level, ATOM))}"
+        # `a + (b + c)` keeps its parentheses: rounding makes it another number.
+        left_level = level - 1 if operator == "**" or level == COMPARE else level
+        right_level = level if operator == "**" else level - 1
+        text = f"{left.within(left_level)} {operator} {right.within(right_level)}"
         return Code(text, self.node.outputs[0].type, level)
 
     def tensor(self, initial: str, *, buffer: bool = False, persistent: bool = True) -> str:
@@ -371,6 +378,10 @@ class NodeWriter:
         if len(symbolic) == 1:
             return ", ".join("-1" if i in symbolic else str(s) for i, s in enumerate(shape))
         return ", ".join(map(self.size, shape))
+
+    def device(self) -> str:
+        """See `TorchWriter.device`."""
+        return f"{self.body.inputs[0]}.device" if self.body.inputs else "None"
 
     def support(self, source: str) -> None:
         """See `TorchWriter.support`."""

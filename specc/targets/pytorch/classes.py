@@ -37,6 +37,7 @@ class Classes:
         self.names = names
         self.made: list[Class] = []
         self.instances: dict[Graph, Constructor] = {}
+        self.supports: dict[str, None] = {}
 
     def add_calls(self, calls: Sequence[Call]) -> None:
         """Make classes for the bodies of these calls, which are of one height."""
@@ -50,8 +51,6 @@ class Classes:
                 groups.setdefault((call.name, _skeleton(body)), []).append((call, body))
         for (name, _), members in groups.items():
             self._add_class(name, members)
-
-    supports: dict[str, None] = {}
 
     def _add_class(self, name: str, members: list[tuple[Call, Body]]) -> None:
         merged = Merger(members)
@@ -88,7 +87,10 @@ def camel(name: str) -> str:
 
 def _skeleton(body: Body) -> Any:
     layers = tuple((path, c.skeleton()) for path, c in body.layers.items())
-    lines = tuple(tuple(text for text, is_number in _tokens(line.text) if not is_number) for line in body.lines)
+    lines = tuple(
+        tuple(text for text, is_number in _tokens(line.text) if not is_number)
+        for line in body.lines
+    )
     counts = tuple(sum(n for _, n in _tokens(line.text)) for line in body.lines)
     ranks = tuple(line.type.rank if line.type else None for line in body.lines)
     tensors = tuple(body.tensors.items())
@@ -205,7 +207,9 @@ class Merger:
         rows = [list(_tokens(line.text)) for line in group]
         text = ""
         for i, (piece, is_number) in enumerate(rows[0]):
-            column = tuple(int(row[i][0]) if is_number and row[i][0].isdigit() else row[i][0] for row in rows)
+            column = tuple(
+                int(row[i][0]) if is_number and row[i][0].isdigit() else row[i][0] for row in rows
+            )
             found = self._merged("size", column) if is_number else piece
             if isinstance(found, Slot):
                 name = found.source.split(" ")[-1]
@@ -222,7 +226,11 @@ class Merger:
         sizes: list[str] = []
         for column in zip(*(t.shape for t in types if t), strict=True):
             same = all(size == column[0] for size in column)
-            sizes.append(str(column[0]) if same else self.columns.get(column) or self.params.get(column) or "*")
+            sizes.append(
+                str(column[0])
+                if same
+                else self.columns.get(column) or self.params.get(column) or "*"
+            )
         return show_shape(sizes)  # type: ignore[arg-type]
 
 

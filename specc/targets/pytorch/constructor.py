@@ -52,9 +52,15 @@ class Constructor:
         sources = [child.source() for child in self.children]
         if len(sources) > 2 and len(set(sources)) == 1:
             repeated = f"{sources[0]} for _ in range({len(sources)})"
-            return f"{self.name}(*({repeated}))" if self.name == "nn.Sequential" else f"{self.name}({repeated})"
+            return (
+                f"{self.name}(*({repeated}))"
+                if self.name == "nn.Sequential"
+                else f"{self.name}({repeated})"
+            )
         inner = ", ".join(sources)
-        return f"{self.name}({inner})" if self.name == "nn.Sequential" else f"{self.name}([{inner}])"
+        return (
+            f"{self.name}({inner})" if self.name == "nn.Sequential" else f"{self.name}([{inner}])"
+        )
 
     def leaves(self) -> Iterator[tuple[str, Any]]:
         """Every argument of this call and of its children, by name."""
@@ -97,7 +103,11 @@ def literal(value: Any) -> str:
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return 'float("inf")' if value > 0 else '-float("inf")'
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if type(value) is str else str(value)
+        return (
+            '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            if type(value) is str
+            else str(value)
+        )
     if isinstance(value, tuple | list):
         inner = ", ".join(map(literal, value))
         if isinstance(value, list):

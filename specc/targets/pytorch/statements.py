@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from specc.ir.graph import Graph, Node, Value
@@ -55,8 +55,10 @@ def _is_chain(nodes: list[Node], graph: Graph, body: Body) -> bool:
         v for node in graph.nodes if node not in nodes for v in node.inputs if v in inner
     } | {value for _, value in graph.outputs if value in inner}
     linked = all(
-        after.inputs and after.inputs[0] is before.outputs[0] and after.inputs[1:] == nodes[0].inputs[1:]
-        for before, after in zip(nodes, nodes[1:], strict=False)
+        after.inputs
+        and after.inputs[0] is before.outputs[0]
+        and after.inputs[1:] == nodes[0].inputs[1:]
+        for before, after in pairwise(nodes)
     )
     plain = not used_outside and linked and bool(nodes[0].inputs) and None not in nodes[0].inputs
     indices = [node.path.rpartition(".")[2] for node in nodes]

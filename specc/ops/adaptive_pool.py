@@ -1,0 +1,179 @@
+"""Pooling to a given size: window `i` of `n` reaches from `i*L // n` to `ceil((i + 1)*L / n)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from specc.ir.dims import ceil_div
+from specc.ops.op import (
+    Code, Example, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+)  # fmt: skip
+from specc.ops.pool import INPUTS, LETTERS, UNBATCHED
+from specc.ops.shapes import as_tuple
+from specc.ops.spatial import Spatial, batched, mixed, reduced, unbatched
+
+Regions = list[tuple[int, int]]
+
+
+def regions(size: int, count: int) -> Regions:
+    """Where each window of an axis starts and ends."""
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+
+
+def pooled(g: OnnxBuilder, x: Ref, axes: int, sizes: Sequence[Size], kind: str) -> Ref:
+    """Pool the last `axes` axes of `(N, C, *)` to the sizes; `kind` is `Mean` or `Max`."""
+    lead = x.rank - axes
+    before = x.type.shape[lead:]
+    changed = [lead + i for i, (a, b) in enumerate(zip(before, sizes, strict=True)) if a != b]
+    whole = [axis for axis in changed if sizes[axis - lead] == 1]
+    if len(whole) == axes:
+        out = x.type.with_shape(*x.type.shape[:lead], *sizes)
+        return g.op("GlobalAveragePool" if kind == "Mean" else "GlobalMaxPool", x, type=out)
+    if whole:
+        x = reduced(g, f"Reduce{kind}", x, *whole)
+    even = [axis for axis in changed if axis not in whole and _divides(x, axis, sizes[axis - lead])]
+    if even:
+        x = _even(g, x, lead, [sizes[a - lead] if a in even else x.type.shape[a] for a in range(lead, x.rank)], kind)  # noqa: E501
+    for axis in changed:
+        if axis not in whole and axis not in even:
+            x = _uneven(g, x, axis, sizes[axis - lead], kind)
+    return x
+
+
+def _divides(x: Ref, axis: int, count: Size) -> bool:
+    return x.type.shape[axis] % count == 0
+
+
+def _even(g: OnnxBuilder, x: Ref, lead: int, sizes: Sequence[Size], kind: str) -> Ref:
+    """Windows of equal size: a plain pooling, or a reduction where the size is symbolic."""
+    out = x.type.with_shape(*x.type.shape[:lead], *sizes)
+    pairs = [(b, a // b) for a, b in zip(x.type.shape[lead:], sizes, strict=True)]
+    kernel = [k for _, k in pairs]
+    if all(isinstance(k, int) for k in kernel):
+        op_type = "AveragePool" if kind == "Mean" else "MaxPool"
+        return g.op(op_type, x, kernel_shape=kernel, strides=kernel, type=out)
+    split = [*x.type.shape[:lead], *(part for pair in pairs for part in pair)]
+    axes = range(lead + 1, lead + 2 * len(pairs), 2)
+    return reduced(g, f"Reduce{kind}", g.reshape(x, tuple(split)), *axes, keepdims=False)
+
+
+def _uneven(g: OnnxBuilder, x: Ref, axis: int, count: Size, kind: str) -> Ref:
+    """Windows of different sizes: weights for a mean, a gathering for a maximum."""
+    size = x.type.shape[axis]
+    assert isinstance(size, int)
+    assert isinstance(count, int)
+    found = regions(size, count)
+    if kind == "Mean":
+        rows = [[(a <= j < b) / (b - a) for j in range(size)] for a, b in found]
+        return mixed(g, x, axis - x.rank, rows)
+    # A shorter window repeats its last element, which does not change the maximum.
+    reach = max(b - a for a, b in found)
+    index = [[min(a + j, b - 1) for j in range(reach)] for a, b in found]
+    shape = (*x.type.shape[:axis], count, reach, *x.type.shape[axis + 1 :])
+    windows = g.op("Gather", x, g.const(index), axis=axis, type=x.type.with_shape(*shape))
+    return reduced(g, "ReduceMax", windows, axis + 1, keepdims=False)
+
+
+class AdaptivePool(Spatial):
+    """Base of the adaptive poolings."""
+
+    output_size: Any
+    function: ClassVar[str]
+    kind: ClassVar[str]
+
+    def _sizes(self, input: TensorType) -> tuple[Size, ...]:
+        wanted = as_tuple(self.output_size, self.axes)
+        kept = input.shape[-self.axes :]
+        return tuple(a if b is None else b for a, b in zip(kept, wanted, strict=True))
+
+    def infer(self, input: TensorType) -> TensorType:
+        self.require_image(input)
+        self.require_floating(input)
+        sizes = self._sizes(input)
+        for i, size in enumerate(sizes):
+            axis = input.rank - self.axes + i
+            before = input.shape[axis]
+            if size not in (1, before) and before % size != 0 and not isinstance(before, int):
+                raise OpError(
+                    "T403", f"axis {axis} of {input} must have a fixed size to be pooled to "
+                    f"{size}: the windows depend on it", param="output_size",
+                    hint=f"write an integer instead of `{before}` in the input's shape, or state a "
+                    f"`multiple_of` of {size} under `dims`",
+                )  # fmt: skip
+        return self.resized(input, sizes)
+
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
+        (x,) = inputs
+        assert x
+        if self.kind == "Max":
+            return 0
+        total: Size = outputs[0].numel
+        for before, after in zip(x.shape[-self.axes :], outputs[0].shape[-self.axes :], strict=True):
+            total = total * ceil_div(before, after)
+        return total
+
+    def torch(self, py: TorchWriter, input: Code) -> str:
+        size = self.output_size
+        if self.name[0].isupper():
+            given = {name: getattr(self, name) for name in self.params}
+            return py.apply(f"nn.{self.name}", f"F.{self.function}", input, **given)
+        return py.call(f"F.{self.name}", input, size)
+
+    def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
+        x = batched(g, input, self.axes)
+        return unbatched(g, pooled(g, x, self.axes, self._sizes(input.type), self.kind), input.rank)
+
+
+def _examples(axes: int) -> list[Example]:
+    image, alone = INPUTS[axes - 1], UNBATCHED[axes - 1]
+    fixed = ("N 4 9", "N 4 6 9", "N 2 6 8 9")[axes - 1]
+    some: dict[str, Any] = {"output_size": (3, 5, 9)[:axes]}
+    kept = [example(image, output_size=(1, None, 1)[:axes])] if axes > 1 else []
+    return [
+        example(image, output_size=1),
+        example(alone, output_size=1),
+        example(fixed, output_size=3 if axes == 1 else (3, 3, 3)[:axes] if axes == 2 else (3, 4, 9)),
+        example(fixed, output_size=4),
+        example(fixed, **some),
+        *kept,
+    ]  # fmt: skip
+
+
+def _register(axes: int, kind: str, doc: str) -> None:
+    sizes = ["int | None"] * axes
+    annotation = f"int | {'None | ' if axes > 1 else ''}tuple[{', '.join(sizes if axes > 1 else ['int'])}]"  # noqa: E501
+    output_size = param(
+        ge=1, doc="the new size, or one for each axis" + ("; `null` keeps it" if axes > 1 else "")
+    )
+    letters = LETTERS[axes - 1]
+    text = (
+        f"{doc}\n\nShape: `(N, C, {letters}) -> (N, C, *output_size)`; the batch axis may be left "
+        "out. A symbolic axis can be pooled to 1 or to a size that divides it (`multiple_of` "
+        "under `dims`)."
+    )
+    words = "Avg" if kind == "Mean" else "Max"
+    snake = f"adaptive_{words.lower()}_pool{axes}d"
+    for name in (f"Adaptive{words}Pool{axes}d", snake):
+        namespace: dict[str, Any] = {
+            "__doc__": text, "__module__": __name__, "axes": axes, "function": snake, "kind": kind,
+            "output_size": output_size, "examples": tuple(_examples(axes)),
+            "__annotations__": {"output_size": annotation},
+        }  # fmt: skip
+        if kind == "Max":
+            namespace["check"] = "exact"
+            if name[0].isupper():
+                namespace["return_indices"] = param(
+                    default=False,
+                    doc="only `false`: the indices serve `MaxUnpool`, which has no ONNX form",
+                )
+                namespace["__annotations__"]["return_indices"] = "Literal[False]"
+        op(name)(type(name, (AdaptivePool,), namespace))
+
+
+for _axes in (1, 2, 3):
+    _register(_axes, "Mean", "The mean of windows that split the input as evenly as possible.")
+    _register(_axes, "Max", "The maximum of windows that split the input as evenly as possible.")
+
+
+__all__ = ["AdaptivePool", "Literal", "pooled", "regions"]
