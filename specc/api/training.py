@@ -10,6 +10,7 @@ from specc.api.building import write_sources
 from specc.api.model import Model
 from specc.diagnostics.model import Diagnostic, SpeccError
 from specc.ir.graph import Graph
+from specc.ops.normalization import Normalization
 
 if TYPE_CHECKING:
     from specc.train.reporter import Reporter, TrainResult
@@ -64,6 +65,7 @@ def _targets(model: Model) -> list[str]:
 def fit_layers(graph: Graph) -> list[str]:
     """The paths of layers that learn their statistics from the data, in graph order."""
     return [
-        path for path, node in graph.walk()
-        if getattr(node.op, "name", "") == "Normalization" and node.op.stats == "data"
-    ]  # fmt: skip
+        path
+        for path, node in graph.walk()
+        if isinstance(node.op, Normalization) and node.op.stats == "data"
+    ]

@@ -27,9 +27,9 @@ def pooled(g: OnnxBuilder, x: Ref, axes: int, sizes: Sequence[Size], kind: str) 
     before = x.type.shape[lead:]
     changed = [lead + i for i, (a, b) in enumerate(zip(before, sizes, strict=True)) if a != b]
     whole = [axis for axis in changed if sizes[axis - lead] == 1]
-    if len(whole) == axes:
+    if len(whole) == axes and kind == "Mean":
         out = x.type.with_shape(*x.type.shape[:lead], *sizes)
-        return g.op("GlobalAveragePool" if kind == "Mean" else "GlobalMaxPool", x, type=out)
+        return g.op("GlobalAveragePool", x, type=out)
     if whole:
         x = reduced(g, f"Reduce{kind}", x, *whole)
     even = [axis for axis in changed if axis not in whole and _divides(x, axis, sizes[axis - lead])]

@@ -133,7 +133,8 @@ class RMSNormBase(LastAxes):
         """`x / sqrt(mean(x²) + eps) * scale`; half precision is computed in single."""
         kind = input.type.dtype
         eps = EPSILON[kind] if self.eps is None else self.eps
-        if g.opset >= 23:
+        # The node's epsilon is a float32.
+        if g.opset >= 23 and kind is not DType.float64:
             scale = scale or self.ones(g, input)
             return g.op("RMSNormalization", input, scale, axis=-self.dims, epsilon=eps)
         wide = DType.float64 if kind is DType.float64 else DType.float32

@@ -86,7 +86,7 @@ class CrossMapLRN2d(AcrossChannels):
 
     def _summed(self, channel: int, other: int) -> float:
         reach = (self.size - 1) // 2
-        return float(other == 0 and channel > reach or abs(channel - other) <= reach)
+        return float((other == 0 and channel > reach) or abs(channel - other) <= reach)
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
         kind, channels = input.type.dtype, range(input.type.static(1))

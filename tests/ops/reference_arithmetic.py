@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -35,10 +36,15 @@ def _clamped(x: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
     return x if high is None else _extreme(torch.minimum)(x, high)
 
 
-for _name in ("add", "sub", "mul", "div", "floor_divide", "remainder", "eq", "ne", "lt", "le", "gt", "ge"):
+def _method(name: str) -> Callable[..., torch.Tensor]:
+    return lambda x, **params: getattr(x, name)(**params)
+
+
+for _name in ("add", "sub", "mul", "div", "remainder", "fmod"):
     custom(_name)(_named(getattr(torch, _name), "input", "other"))
-for _name, _symbol in {"floor_divide": "//", "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
-    custom(_name)(_named(eval(f"lambda a, b: a {_symbol} b"), "input", "other"))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    custom(_name)(_named(getattr(operator, _name), "input", "other"))
+custom("floor_divide")(_named(operator.floordiv, "input", "other"))
 custom("pow")(_named(torch.pow, "input", "exponent"))
 custom("maximum")(_named(_extreme(torch.maximum), "input", "other"))
 custom("minimum")(_named(_extreme(torch.minimum), "input", "other"))
@@ -58,7 +64,7 @@ def _where(condition: torch.Tensor, *tensors: torch.Tensor, **numbers: Any) -> t
 
 
 for _name in ("float", "double", "half", "long", "int", "bool"):
-    custom(_name)(getattr(torch.Tensor, _name))
+    custom(_name)(_method(_name))
 custom("vector_norm")(lambda x, **params: torch.linalg.vector_norm(x, **params))
 
 

@@ -15,6 +15,14 @@ EVALUATOR_IS_WRONG |= {"RNN-1": "knows the activation Tanh only"}
 TORCH_ONNX_CANNOT |= {
     "matmul-7": "writes int8 MatMul, which is not in the standard",
     "mm-1": "writes int64 Gemm, which ONNX Runtime has no kernel for",
+    "addmm-3": "writes int64 Gemm, which ONNX Runtime has no kernel for",
+    "outer-2": "leaves out the promotion of the element types",
+    "Bilinear": "has no form for it",
+    "PairwiseDistance": "leaves out the absolute value and the epsilon",
+    "pairwise_distance": "leaves out the absolute value and the epsilon",
+    "cdist": "leaves out the absolute value, and adds an epsilon",
+    "CosineSimilarity-2": "writes a sum over an axis that the shorter input lacks",
+    "cosine_similarity-2": "writes a sum over an axis that the shorter input lacks",
     "scaled_dot_product_attention-8": "refuses enable_gqa",
     "scaled_dot_product_attention-9": "refuses enable_gqa",
     "scaled_dot_product_attention-10": "refuses enable_gqa",
@@ -57,3 +65,17 @@ def _lstm_cell(
     module = nn.LSTMCell(x.shape[-1], **params).eval()
     module.load_state_dict(state)
     return module(x, start or None)
+
+
+@custom("einsum")
+def _einsum(*operands: torch.Tensor, equation: str) -> torch.Tensor:
+    return torch.einsum(equation, *operands)
+
+
+@custom("Bilinear")
+def _bilinear(
+    x1: torch.Tensor, x2: torch.Tensor, *, state: dict[str, torch.Tensor], **params: Any
+) -> Any:
+    module = nn.Bilinear(x1.shape[-1], x2.shape[-1], **params).eval()
+    module.load_state_dict(state)
+    return module(x1, x2)

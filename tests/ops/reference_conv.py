@@ -45,3 +45,10 @@ for _n in (1, 2, 3):
     if _n > 1:
         TORCH_ONNX_CANNOT.update({f"MaxPool{_n}d-6": _INTEGERS, f"max_pool{_n}d-6": _INTEGERS})
         TORCH_ONNX_CANNOT.update({f"AvgPool{_n}d-5": _DIVISOR, f"avg_pool{_n}d-5": _DIVISOR})
+    for _name in (f"Adaptive{{}}Pool{_n}d", f"adaptive_{{}}_pool{_n}d"):
+        for _kind in ("Avg", "Max") if _name[0] == "A" else ("avg", "max"):
+            _full = _name.format(_kind)
+            TORCH_ONNX_CANNOT[f"{_full}-1"] = _UNBATCHED
+            TORCH_ONNX_CANNOT[f"{_full}-3"] = "needs an output size that divides the input's"
+            if _n > 1:
+                TORCH_ONNX_CANNOT[f"{_full}-4"] = "needs an output size that divides the input's"

@@ -242,3 +242,24 @@ def test_torch_onnx_agrees(name: str, ex: Example) -> None:
     exact, single = _reference_values(graph, module, inputs)
     for actual, ref, mine in zip(session.run(None, feeds), exact, single, strict=True):
         within(actual, ref, mine)
+
+
+@pytest.mark.parametrize(("name", "ex"), [c for c in CASES if c.values[0][0].isupper()])
+def test_an_unnamed_layer_computes_the_same(name: str, ex: Example) -> None:
+    """Without a name a module without weights becomes a call of PyTorch's function."""
+    spec = spec_of(name, ex)
+    del spec["layers"][0]["name"]
+    spec["layers"].append({"name": "last", "op": "Identity"})
+    loaded, _ = load_spec(spec)
+    assert loaded
+    graph, found = resolve(loaded)
+    assert graph, [d.message for d in found.items]
+    _, named = built(name, ex)
+    unnamed = compile_graph(graph).eval()
+    state = {k.replace("op", "0", 1): v for k, v in named.state_dict().items()}
+    unnamed.load_state_dict(state)
+    inputs = tensors(ex, SIZES)
+    with torch.no_grad():
+        wanted = flat(_all_outputs(graph, named, inputs))[0]
+        actual = flat(_all_outputs(graph, unnamed, inputs))[0]
+    torch.testing.assert_close(actual, wanted, rtol=0, atol=0, equal_nan=True)

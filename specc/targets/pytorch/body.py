@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from specc.ir.dims import Dim, Size, Symbol, render, symbol
 from specc.ir.graph import Call, Graph, Node, Value
 from specc.ir.types import OpError, TensorType
-from specc.ops import Op
-from specc.ops.writers import ATOM, COMPARE, PRODUCT, SUM, UNARY, Code, Raw
+from specc.ops import REGISTRY, Op
+from specc.ops.writers import COMPARE, PRODUCT, SUM, UNARY, Code, Raw
 from specc.targets.pytorch.constructor import Argument, Constructor, literal
 from specc.targets.pytorch.statements import Statement, statements
 from specc.targets.pytorch.variables import Variables
@@ -321,15 +321,15 @@ class NodeWriter:
             return f"{self.layer(module, **own)}({', '.join(map(str, inputs))})"
         if not function:
             return str(inputs[0])
-        return self.call(function, *inputs, **self._needed(arguments))
+        return self.call(function, *inputs, **self._needed(function, arguments))
 
-    def _needed(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments that are not what PyTorch's function takes by itself."""
+    def _needed(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that PyTorch's function does not take by itself."""
         op = self.node.op
         assert isinstance(op, Op)
-        return {
-            k: v for k, v in arguments.items() if k not in op.params or v != op.params[k].default
-        }
+        # `nn.Flatten` starts at axis 1, `torch.flatten` at 0: the function's own op knows.
+        params = REGISTRY.get(function.rpartition(".")[2], type(op)).params
+        return {k: v for k, v in arguments.items() if k not in params or v != params[k].default}
 
     def call(self, function: str, *arguments: Any, **keywords: Any) -> str:
         """See `TorchWriter.call`."""
@@ -358,13 +358,14 @@ class NodeWriter:
     def tensor(self, initial: str, *, buffer: bool = False, persistent: bool = True) -> str:
         """See `TorchWriter.tensor`."""
         self.tensor_made = True
-        name = self.node.module
-        if buffer:
-            keep = "" if persistent else ", persistent=False"
-            self.body.tensors[name] = f'self.register_buffer("{name}", {initial}{keep})'
+        name, kind = self.node.module, "buffer" if buffer else "parameter"
+        value = initial if buffer else f"nn.Parameter({initial})"
+        if name.isidentifier() and not buffer:
+            self.body.tensors[name] = f"self.{name} = {value}"
         else:
-            self.body.tensors[name] = f"self.{name} = nn.Parameter({initial})"
-        return f"self.{name}"
+            keep = ", persistent=False" if buffer and not persistent else ""
+            self.body.tensors[name] = f'self.register_{kind}("{name}", {value}{keep})'
+        return f"self.{name}" if name.isidentifier() else f'self.get_{kind}("{name}")'
 
     def size(self, size: Size) -> str:
         """See `TorchWriter.size`."""
