@@ -144,7 +144,7 @@ def model_metadata(about: Subject) -> dict[str, str]:
     model = about.model
     made = {
         "specc.version": version("specc"), "specc.name": model.name,
-        "specc.dims": json.dumps([asdict(dim) for dim in model.dims.values()]),
+        "specc.dims": json.dumps([asdict(dim) for dim in model.interface.dims]),
         "specc.outputs": json.dumps(output_meanings(model, about.labels)),
     }  # fmt: skip
     if model.spec.section("data"):

@@ -66,7 +66,12 @@ class Model:
     @property
     def interface(self) -> Interface:
         """Inputs, outputs and sizes of the exported model."""
-        return interface(self.exported, self.dims)
+        return interface(self.exported, self.dims, self._declared_bounds())
+
+    def _declared_bounds(self) -> dict[str, tuple[int, int]]:
+        """The `low` and `high` that the spec gives for its integer inputs."""
+        inputs = {name: info for name, info in self.section("inputs").items() if "high" in info}
+        return {name: (info.get("low", 0), info["high"]) for name, info in inputs.items()}
 
     def summary(self) -> Summary:
         """Layers with output shapes, parameters and FLOPs."""

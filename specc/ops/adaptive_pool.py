@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal  # noqa: F401 - `Literal` stands in annotations
 
 from specc.ir.dims import ceil_div
 from specc.ops.op import (
@@ -21,6 +21,20 @@ def regions(size: int, count: int) -> Regions:
     return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
 
 
+def require_poolable(x: TensorType, sizes: Sequence[Size], param: str) -> None:
+    """Raise `OpError` where windows of different sizes depend on a symbolic size."""
+    for axis, size in enumerate(sizes, x.rank - len(sizes)):
+        before = x.shape[axis]
+        static = isinstance(before, int) and isinstance(size, int)
+        if size not in (1, before) and before % size != 0 and not static:
+            raise OpError(
+                "T403", f"axis {axis} of {x} must have a fixed size to be pooled to {size}: the "
+                "windows depend on it", param=param,
+                hint=f"write an integer instead of `{before}` in the input's shape, or state a "
+                f"`multiple_of` of {size} under `dims`",
+            )  # fmt: skip
+
+
 def pooled(g: OnnxBuilder, x: Ref, axes: int, sizes: Sequence[Size], kind: str) -> Ref:
     """Pool the last `axes` axes of `(N, C, *)` to the sizes; `kind` is `Mean` or `Max`."""
     lead = x.rank - axes
@@ -34,7 +48,8 @@ def pooled(g: OnnxBuilder, x: Ref, axes: int, sizes: Sequence[Size], kind: str) 
         x = reduced(g, f"Reduce{kind}", x, *whole)
     even = [axis for axis in changed if axis not in whole and _divides(x, axis, sizes[axis - lead])]
     if even:
-        x = _even(g, x, lead, [sizes[a - lead] if a in even else x.type.shape[a] for a in range(lead, x.rank)], kind)  # noqa: E501
+        kept = [sizes[a - lead] if a in even else x.type.shape[a] for a in range(lead, x.rank)]
+        x = _even(g, x, lead, kept, kind)
     for axis in changed:
         if axis not in whole and axis not in even:
             x = _uneven(g, x, axis, sizes[axis - lead], kind)
@@ -91,16 +106,7 @@ class AdaptivePool(Spatial):
         self.require_image(input)
         self.require_floating(input)
         sizes = self._sizes(input)
-        for i, size in enumerate(sizes):
-            axis = input.rank - self.axes + i
-            before = input.shape[axis]
-            if size not in (1, before) and before % size != 0 and not isinstance(before, int):
-                raise OpError(
-                    "T403", f"axis {axis} of {input} must have a fixed size to be pooled to "
-                    f"{size}: the windows depend on it", param="output_size",
-                    hint=f"write an integer instead of `{before}` in the input's shape, or state a "
-                    f"`multiple_of` of {size} under `dims`",
-                )  # fmt: skip
+        require_poolable(input, sizes, "output_size")
         return self.resized(input, sizes)
 
     def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
@@ -109,15 +115,14 @@ class AdaptivePool(Spatial):
         if self.kind == "Max":
             return 0
         total: Size = outputs[0].numel
-        for before, after in zip(x.shape[-self.axes :], outputs[0].shape[-self.axes :], strict=True):
-            total = total * ceil_div(before, after)
+        for axis in range(-self.axes, 0):
+            total = total * ceil_div(x.shape[axis], outputs[0].shape[axis])
         return total
 
     def torch(self, py: TorchWriter, input: Code) -> str:
         size = self.output_size
         if self.name[0].isupper():
-            given = {name: getattr(self, name) for name in self.params}
-            return py.apply(f"nn.{self.name}", f"F.{self.function}", input, **given)
+            return py.apply(f"nn.{self.name}", f"F.{self.function}", input, output_size=size)
         return py.call(f"F.{self.name}", input, size)
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
@@ -133,7 +138,7 @@ def _examples(axes: int) -> list[Example]:
     return [
         example(image, output_size=1),
         example(alone, output_size=1),
-        example(fixed, output_size=3 if axes == 1 else (3, 3, 3)[:axes] if axes == 2 else (3, 4, 9)),
+        example(fixed, output_size=3 if axes < 3 else (3, 4, 9)),
         example(fixed, output_size=4),
         example(fixed, **some),
         *kept,
@@ -141,8 +146,8 @@ def _examples(axes: int) -> list[Example]:
 
 
 def _register(axes: int, kind: str, doc: str) -> None:
-    sizes = ["int | None"] * axes
-    annotation = f"int | {'None | ' if axes > 1 else ''}tuple[{', '.join(sizes if axes > 1 else ['int'])}]"  # noqa: E501
+    one = "int | None" if axes > 1 else "int"
+    annotation = f"{one} | tuple[{', '.join([one] * axes)}]"
     output_size = param(
         ge=1, doc="the new size, or one for each axis" + ("; `null` keeps it" if axes > 1 else "")
     )
@@ -174,6 +179,3 @@ def _register(axes: int, kind: str, doc: str) -> None:
 for _axes in (1, 2, 3):
     _register(_axes, "Mean", "The mean of windows that split the input as evenly as possible.")
     _register(_axes, "Max", "The maximum of windows that split the input as evenly as possible.")
-
-
-__all__ = ["AdaptivePool", "Literal", "pooled", "regions"]

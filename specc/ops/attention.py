@@ -5,11 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from specc.ir.types import show_shape
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Raw, Ref, Size, TensorType, TorchWriter, example, op,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Raw,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
     param,
 )  # fmt: skip
-from specc.ir.types import show_shape
 from specc.ops.shapes import broadcast, same_dtype, same_size
 
 
@@ -26,10 +37,12 @@ def masked_softmax(g: OnnxBuilder, scores: Ref, mask: Ref | None, *, zero_rows: 
     if mask is None:
         return g.op("Softmax", scores, axis=-1)
     low = g.const(float("-inf"), scores.type.dtype)
+    added = mask
     if mask.type.dtype is DType.bool:
-        scores = g.op("Where", mask, scores, low, type=scores.type)
-    else:
-        scores = g.op("Add", scores, mask)
+        # Added, as PyTorch does it, so that NaN stays NaN even where it is masked.
+        zero = g.const(0.0, scores.type.dtype)
+        added = g.op("Where", mask, zero, low, type=mask.type.with_dtype(scores.type.dtype))
+    scores = g.op("Add", scores, added)
     weights = g.op("Softmax", scores, axis=-1)
     if not zero_rows:
         return weights
@@ -55,7 +68,11 @@ def swapped(g: OnnxBuilder, x: Ref) -> Ref:
 
 def onnx_scores(g: OnnxBuilder, query: Ref, key: Ref, scale: float) -> Ref:
     """`scale * query @ key.T`."""
-    shape = (*broadcast(query.type.shape[:-2], key.type.shape[:-2]), query.type.shape[-2], key.type.shape[-2])
+    shape = (
+        *broadcast(query.type.shape[:-2], key.type.shape[:-2]),
+        query.type.shape[-2],
+        key.type.shape[-2],
+    )
     scaled = g.op("Mul", query, g.const(scale, query.type.dtype)) if scale != 1 else query
     return g.op("MatMul", scaled, swapped(g, key), type=query.type.with_shape(*shape))
 
@@ -94,11 +111,15 @@ class ScaledDotProductAttention(Op):
     def _check_types(self, *inputs: TensorType) -> None:
         same_dtype(self.name, *inputs)
         if not inputs[0].dtype.is_floating:
-            raise OpError("T404", f"`{self.name}` needs floating-point values, got {inputs[0].dtype}")
+            raise OpError(
+                "T404", f"`{self.name}` needs floating-point values, got {inputs[0].dtype}"
+            )
         least = 3 if self.enable_gqa else 2
         for kind in inputs:
             if kind.rank < least:
-                raise OpError("T402", f"`{self.name}` needs at least {least} dimensions, got {kind}")
+                raise OpError(
+                    "T402", f"`{self.name}` needs at least {least} dimensions, got {kind}"
+                )
 
     def _batch(self, query: TensorType, key: TensorType, value: TensorType) -> tuple[Size, ...]:
         """The axes before the last two; heads of a group count as the query's."""
@@ -181,7 +202,11 @@ class ScaledDotProductAttention(Op):
         # ONNX Runtime has no kernel for bfloat16, and neither batches nor heads broadcast.
         if g.opset < 23 or query.dtype is DType.bfloat16:
             return False
-        same = {x.shape[:-2] for x in inputs} if not self.enable_gqa else {x.shape[:-3] for x in inputs}
+        same = (
+            {x.shape[:-2] for x in inputs}
+            if not self.enable_gqa
+            else {x.shape[:-3] for x in inputs}
+        )
         return all(x.rank == 4 for x in inputs) and len(same) == 1
 
     def _one_node(
@@ -230,7 +255,11 @@ def _grouped(
     if mask and mask.rank >= 3:
         *batch, own, rows, columns = mask.type.shape
         shared = own != 1
-        mask = g.reshape(mask, (*batch, heads // groups, groups, rows, columns)) if shared else _with_axis(g, mask)
+        mask = (
+            g.reshape(mask, (*batch, heads // groups, groups, rows, columns))
+            if shared
+            else _with_axis(g, mask)
+        )
     return query, key, value, mask
 
 

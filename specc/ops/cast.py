@@ -67,7 +67,7 @@ class To(_Cast):
 
 
 def _method(name: str, dtype: DType) -> None:
-    def target(self: _Cast) -> DType:
+    def target(_: _Cast) -> DType:
         return dtype
 
     op(name)(

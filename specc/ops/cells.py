@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Outputs, Ref, Size, TensorType, TorchWriter, Weights, example,
-    op, param, weight,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Outputs,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.shapes import product, require_rank
 
@@ -41,14 +53,14 @@ class Cell(Op):
             yield weight("bias_ih", (rows,), input.dtype)
             yield weight("bias_hh", (rows,), input.dtype)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
+    def flops(self, inputs: Sequence[TensorType | None], *_: object) -> Size:
         """Two per matrix element, one per bias, one per element of a gate."""
-        input = inputs[0]
-        assert input
+        x = inputs[0]
+        assert x
         step: Size = self.gates * self.hidden_size
-        for tensor in self.weights(input):
+        for tensor in self.weights(x):
             step = step + tensor.type.numel * tensor.type.rank
-        return step * product(input.shape[:-1])
+        return step * product(x.shape[:-1])
 
     def layer(self, py: TorchWriter, input: Code, *, extra: Sequence[str] = ()) -> str:
         """The source of the module."""

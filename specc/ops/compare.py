@@ -132,11 +132,10 @@ class Bitwise(Binary):
 def _bitwise(name: str, symbol: str, node: str, doc: str) -> None:
     op(name)(
         type(name, (Bitwise,), {
-            "__doc__": f"`input {symbol} other`: {doc}.\n\nShape: broadcast. Takes integers and `bool`.",
+            "__doc__": f"`input {symbol} other`: {doc}.\n\nShape: broadcast. "
+                "Takes integers and `bool`.",
             "__module__": __name__, "symbol": symbol, "node": node,
-            "examples": (
-                example("bool: N T", "bool: T"),
-            ),
+            "examples": (example("bool: N T", "bool: T"), example("bool: N 1", "bool: 4")),
         })
     )  # fmt: skip
 
@@ -209,4 +208,3 @@ class Where(Op):
         example("bool: N T", "bool: N T", "bool: T"),
         example("bool: N T", "int8: N T", other=3),
     )
-

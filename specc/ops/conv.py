@@ -143,9 +143,7 @@ class Conv2d(Conv):
         example("N 4 H W", out_channels=8, kernel_size=(3, 2), stride=(2, 1), padding=(0, 1)),
         example("N 4 H W", out_channels=4, kernel_size=3, dilation=2, padding=2, groups=4),
         example("N 4 H W", out_channels=4, kernel_size=(4, 3), dilation=(1, 2), padding="same"),
-        example(
-            "N 4 H W", out_channels=4, kernel_size=4, padding="same", padding_mode="replicate"
-        ),
+        example("N 4 H W", out_channels=4, kernel_size=4, padding="same", padding_mode="replicate"),
         example("N 4 H W", out_channels=4, kernel_size=3, padding=(1, 2), padding_mode="reflect"),
         example("N 4 H W", out_channels=4, kernel_size=3, padding=2, padding_mode="circular"),
         example("3 H W", out_channels=4, kernel_size=3, stride=2),

@@ -10,6 +10,7 @@ from specc.ops.op import (
     Code, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, Weights, example, op, param,
     weight,
 )  # fmt: skip
+from specc.ops.pad import padded
 from specc.ops.shapes import product
 from specc.ops.spatial import PerAxis, Spatial, batched, unbatched
 
@@ -80,17 +81,32 @@ class ConvTranspose(Spatial):
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
         out = self.infer(input.type)
-        x = batched(g, input, self.axes)
-        pads = list(self.sizes("padding"))
-        more = list(self.sizes("output_padding"))
+        x, ends, more = self._ends(g, batched(g, input, self.axes))
         made = g.op(
             "ConvTranspose", x, g.weight("weight"), g.weight("bias") if self.bias else None,
             kernel_shape=list(self.sizes("kernel_size")), strides=list(self.sizes("stride")),
-            dilations=list(self.sizes("dilation")), group=self.groups, pads=pads + pads,
+            dilations=list(self.sizes("dilation")), group=self.groups,
+            pads=[*self.sizes("padding"), *ends],
             output_padding=more if any(more) else None,
             type=out if out.rank == x.rank else out.with_shape(1, *out.shape),
         )  # fmt: skip
         return unbatched(g, made, input.rank)
+
+    def _ends(self, g: OnnxBuilder, x: Ref) -> tuple[Ref, list[int], list[int]]:
+        """The input, what is cut off the output's end, and what is added there.
+
+        ONNX Runtime adds less than a stride only. The rest is cut less; where that is not enough,
+        zeros at the end of the input make the output longer.
+        """
+        zeros, ends, added = [], [], []
+        for s, p, more in zip(
+            self.sizes("stride"), self.sizes("padding"), self.sizes("output_padding"), strict=True
+        ):
+            rest = more if more >= s else 0
+            zeros.append((0, max(-(-(rest - p) // s), 0)))
+            ends.append(p - rest + s * zeros[-1][1])
+            added.append(more - rest)
+        return padded(g, x, zeros), ends, added
 
 
 @op("ConvTranspose1d")
@@ -121,13 +137,23 @@ class ConvTranspose2d(ConvTranspose):
     examples = (
         example("N 4 H W", out_channels=3, kernel_size=2, stride=2),
         example(
-            "N 4 H W", out_channels=6, kernel_size=(3, 4), stride=(2, 3), padding=(1, 2),
-            output_padding=(1, 0), groups=2, bias=False,
-        ),  # fmt: skip
+            "N 4 H W",
+            out_channels=6,
+            kernel_size=(3, 4),
+            stride=(2, 3),
+            padding=(1, 2),
+            output_padding=(1, 0),
+            groups=2,
+            bias=False,
+        ),
         example(
-            "N 4 H W", out_channels=4, kernel_size=3, dilation=(2, 3), output_padding=(1, 2),
+            "N 4 H W",
+            out_channels=4,
+            kernel_size=3,
+            dilation=(2, 3),
+            output_padding=(1, 2),
             groups=4,
-        ),  # fmt: skip
+        ),
         example("4 H W", out_channels=3, kernel_size=3, padding=1),
     )
 
@@ -144,8 +170,13 @@ class ConvTranspose3d(ConvTranspose):
     examples = (
         example("N 2 3 H W", out_channels=4, kernel_size=2, stride=2),
         example(
-            "N 2 3 H W", out_channels=2, kernel_size=3, stride=(1, 2, 2), padding=1,
-            output_padding=(0, 1, 1), groups=2,
-        ),  # fmt: skip
+            "N 2 3 H W",
+            out_channels=2,
+            kernel_size=3,
+            stride=(1, 2, 2),
+            padding=1,
+            output_padding=(0, 1, 1),
+            groups=2,
+        ),
         example("2 3 H W", out_channels=2, kernel_size=(1, 2, 3), dilation=2, bias=False),
     )

@@ -54,7 +54,7 @@ class Cumprod(Cumulative):
         size = out.shape[at]
         if not isinstance(size, int):
             raise OpError(
-                "T407", f"`cumprod` has an ONNX form only along an axis of fixed size, not `{size}`",
+                "T407", f"`cumprod` has an ONNX form only for a fixed size, not `{size}`",
                 param="dim",
             )  # fmt: skip
         x, step = g.cast(input, out.dtype), 1

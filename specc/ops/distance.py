@@ -7,8 +7,20 @@ from math import inf
 from typing import Literal
 
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, Weights, example,
-    op, param, weight,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.shapes import axis, broadcast, product, same_dtype, same_size
 
@@ -35,7 +47,7 @@ def _reduced(g: OnnxBuilder, op_type: str, x: Ref, index: int, *, keepdim: bool)
 def onnx_norm(g: OnnxBuilder, x: Ref, p: float, index: int, *, keepdim: bool) -> Ref:
     """`sum(|x|^p)^(1/p)` along one axis, with its limits for 0 and infinity."""
     dtype = x.type.dtype
-    named = {1: "ReduceL1", 2: "ReduceL2"}.get(p)
+    named = "ReduceL1" if p == 1 else "ReduceL2" if p == 2 else None
     if named:
         return _reduced(g, named, x, index, keepdim=keepdim)
     if p == 0:
@@ -45,7 +57,9 @@ def onnx_norm(g: OnnxBuilder, x: Ref, p: float, index: int, *, keepdim: bool) ->
     if p == inf:
         return _reduced(g, "ReduceMax", size, index, keepdim=keepdim)
     powers = g.op("Pow", size, g.const(p, dtype))
-    return g.op("Pow", _reduced(g, "ReduceSum", powers, index, keepdim=keepdim), g.const(1 / p, dtype))
+    return g.op(
+        "Pow", _reduced(g, "ReduceSum", powers, index, keepdim=keepdim), g.const(1 / p, dtype)
+    )
 
 
 class Cosine(Op):
@@ -59,7 +73,7 @@ class Cosine(Op):
         whole = x1.with_shape(*broadcast(x1.shape, x2.shape))
         return x1.with_shape(*_without(whole.shape, axis(whole, self.dim)))
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
+    def flops(self, inputs: Sequence[TensorType | None], *_: object) -> Size:
         """Two squared lengths and a scalar product, with the two divisions: 8 per element."""
         x1, x2 = inputs
         assert x1
@@ -127,7 +141,7 @@ class Pairwise(Op):
             raise OpError("T402", f"`{self.name}` needs at least one axis")
         return x1.with_shape(*_without(shape, len(shape) - 1, keepdim=self.keepdim))
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
+    def flops(self, inputs: Sequence[TensorType | None], *_: object) -> Size:
         """A difference, the `eps`, a power and a sum per element."""
         x1, x2 = inputs
         assert x1
@@ -183,9 +197,10 @@ class CDist(Op):
 
     p: float = param(default=2.0, ge=0, doc="exponent of the norm")
     compute_mode: Literal[
-        "use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist",
+        "use_mm_for_euclid_dist_if_necessary",
+        "use_mm_for_euclid_dist",
         "donot_use_mm_for_euclid_dist",
-    ] = param(  # fmt: skip
+    ] = param(
         default="use_mm_for_euclid_dist_if_necessary",
         doc="how PyTorch computes it; the exported file always takes differences",
     )
@@ -209,8 +224,15 @@ class CDist(Op):
 
     def onnx(self, g: OnnxBuilder, x1: Ref, x2: Ref) -> Ref:
         out, width = self.infer(x1.type, x2.type), x1.type.shape[-1]
-        rows = g.op("Unsqueeze", x1, g.const([-2]), type=x1.type.with_shape(*x1.type.shape[:-1], 1, width))
-        columns = g.op("Unsqueeze", x2, g.const([-3]), type=x2.type.with_shape(*x2.type.shape[:-2], 1, *x2.type.shape[-2:]))
+        rows = g.op(
+            "Unsqueeze", x1, g.const([-2]), type=x1.type.with_shape(*x1.type.shape[:-1], 1, width)
+        )
+        columns = g.op(
+            "Unsqueeze",
+            x2,
+            g.const([-3]),
+            type=x2.type.with_shape(*x2.type.shape[:-2], 1, *x2.type.shape[-2:]),
+        )
         difference = g.op("Sub", rows, columns, type=out.with_shape(*out.shape, width))
         return onnx_norm(g, difference, self.p, out.rank, keepdim=False)
 

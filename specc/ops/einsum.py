@@ -10,7 +10,17 @@ from specc.ir.types import show_shape
 from specc.ops.kernels import widened
 from specc.ops.matmul import numeric
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import product
 
@@ -80,9 +90,7 @@ class Einsum(Op):
             raise self._error("has more axes than there are letters")
         return "".join(free[: max(hidden)]), hidden
 
-    def _sizes(
-        self, inputs: Sequence[str], operands: Sequence[TensorType]
-    ) -> dict[str, Size]:
+    def _sizes(self, inputs: Sequence[str], operands: Sequence[TensorType]) -> dict[str, Size]:
         sizes: dict[str, Size] = {}
         for letters, kind in zip(inputs, operands, strict=True):
             for letter, size in zip(letters, kind.shape, strict=True):
@@ -102,7 +110,7 @@ class Einsum(Op):
             if output.count(letter) > 1:
                 raise self._error(f"has `{letter}` twice in its output")
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
+    def flops(self, inputs: Sequence[TensorType | None], *_: object) -> Size:
         """Two for every combination of letters, joining one input after the other."""
         made = self.contraction([kind for kind in inputs if kind])
         held, *rest = (set(letters) for letters in made.inputs)

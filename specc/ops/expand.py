@@ -127,9 +127,8 @@ class Tile(Op):
         shape, counts = self._aligned(input.type)
         if all(count == 1 for count in counts):
             return g.reshape(input, shape) if len(shape) > input.rank else input
-        if len(shape) > input.rank:
-            input = g.reshape(input, shape)
-        return g.op("Tile", input, g.dims(counts), type=self.infer(input.type))
+        x = g.reshape(input, shape) if len(shape) > input.rank else input
+        return g.op("Tile", x, g.dims(counts), type=self.infer(input.type))
 
     examples = (
         example("N T", dims=(2, 3)),

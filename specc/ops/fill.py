@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from specc.ir.dims import Dim, bounds, ceil_div
 from specc.ops.create import DTypeName
 from specc.ops.expand import onnx_expand
-from specc.ops.index import onnx_position
+from specc.ops.index import STATE_MIN, onnx_position
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Raw, Ref, Size, TensorType, TorchWriter, example, op,
-    param,
+    Code, DType, Exactness, OnnxBuilder, Op, OpError, Raw, Ref, Size, TensorType, TorchWriter,
+    example, op, param,
 )  # fmt: skip
 
 LISTED = 4096
@@ -31,7 +31,7 @@ def natural(value: Any) -> DType:
 class _Created(Op):
     """Base of the operators without an input."""
 
-    check = "exact"
+    check: ClassVar[Exactness] = "exact"
     dtype: str | None
 
     def default(self) -> DType:
@@ -142,7 +142,9 @@ class _Like(Op):
 
     check = "exact"
     dtype: str | None
-    value: Any = 0
+
+    def number(self) -> Any:
+        return 0
 
     def infer(self, input: TensorType) -> TensorType:
         return TensorType(DType(self.dtype) if self.dtype else input.dtype, input.shape)
@@ -153,7 +155,7 @@ class _Like(Op):
         return py.call(f"torch.{self.name}", input, *positional, **keywords)
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
-        return filled(g, self.value, self.infer(input.type))
+        return filled(g, self.number(), self.infer(input.type))
 
     examples = (example("N T"), example("int64: N 3"), example("N T", dtype="bool"))
 
@@ -177,7 +179,8 @@ class OnesLike(_Like):
 
     dtype: DTypeName | None = param(default=None, doc="element type; default: the input's")
 
-    value = 1
+    def number(self) -> Any:
+        return 1
 
 
 @op("full_like")
@@ -190,8 +193,7 @@ class FullLike(_Like):
     fill_value: int | float | bool = param(doc="the number")
     dtype: DTypeName | None = param(default=None, doc="element type; default: the input's")
 
-    @property
-    def value(self) -> Any:  # type: ignore[override]
+    def number(self) -> Any:
         return self.fill_value
 
     examples = (
@@ -227,15 +229,17 @@ class Arange(_Created):
 
     def _length(self) -> Size:
         first, last, step = self._range()
+        length: Size
         if step == 0:
             raise OpError("T405", "the step is zero", param="step")
         values = (first, last, step)
         if any(isinstance(v, float) for v in values):
             if any(isinstance(v, Dim) for v in values):
                 raise OpError("T403", "symbolic sizes are counted in whole steps", param="step")
-            return math.ceil((last - first) / step)
+            return math.ceil(float(last - first) / float(step))
         backward = (bounds(step)[1] or 0) < 0
-        return ceil_div(first - last, -step) if backward else ceil_div(last - first, step)
+        length = ceil_div(first - last, -step) if backward else ceil_div(last - first, step)
+        return length
 
     def infer(self) -> TensorType:
         length = self._length()
@@ -245,7 +249,7 @@ class Arange(_Created):
             raise OpError(
                 "T405", f"from {first} to {last} in steps of {step} there may be no way",
                 param="end" if self.end is not None else "start",
-                hint="state the `min` of the size under `dims`" if isinstance(length, Dim) else None,
+                hint=STATE_MIN if isinstance(length, Dim) else None,
             )  # fmt: skip
         out = self.made(length)
         if self.default().is_floating and not out.dtype.is_floating:

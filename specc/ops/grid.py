@@ -6,7 +6,7 @@ from typing import Literal
 
 from specc.ops.expand import onnx_expand
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Outputs, Ref, TensorType, TorchWriter, example, op, param,
+    Code, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, example, op, param,
 )  # fmt: skip
 from specc.ops.shapes import product, same_dtype
 
@@ -32,7 +32,7 @@ class Meshgrid(Op):
             places[:2] = [1, 0]
         return places
 
-    def infer(self, *tensors: TensorType) -> Outputs:
+    def infer(self, *tensors: TensorType) -> tuple[TensorType, ...]:
         if not tensors:
             raise OpError("T402", f"`{self.name}` needs at least one input")
         same_dtype(self.name, *tensors)
@@ -49,7 +49,6 @@ class Meshgrid(Op):
 
     def onnx(self, g: OnnxBuilder, *tensors: Ref) -> tuple[Ref, ...]:
         outs = self.infer(*(x.type for x in tensors))
-        assert isinstance(outs, tuple)
         made = []
         for x, place, out in zip(tensors, self._places(len(tensors)), outs, strict=True):
             ones = [1] * out.rank

@@ -12,6 +12,8 @@ from specc.ops.op import (
 END = 2**63 - 1
 """What ONNX's Slice takes for an end that is left open."""
 
+STATE_MIN = "state the `min` of the size under `dims`"
+
 Edge = int | Dim | None
 
 
@@ -26,7 +28,7 @@ def require_index(size: Size, index: Size, param: str) -> None:
     if low is None or low < 0:
         raise OpError(
             "T402", f"position {index} may lie outside an axis of size `{size}`", param=param,
-            hint="state the `min` of the size under `dims`",
+            hint=STATE_MIN,
         )  # fmt: skip
 
 
@@ -59,7 +61,7 @@ def _clamped(size: Size, edge: Size, param: str) -> Size:
     return dmin(edge, size)
 
 
-def require_indices(indices: TensorType, name: str, input: str = "indices") -> None:  # noqa: A002
+def require_indices(indices: TensorType, name: str, input: str = "indices") -> None:
     """Raise `OpError` unless the tensor holds integers that PyTorch takes for positions."""
     if indices.dtype not in (DType.int64, DType.int32):
         raise OpError(
@@ -86,7 +88,7 @@ class GetItem(Op):
     """
 
     index: tuple[
-        int | Dim | None | Literal["...", "tensor"] | tuple[int | Dim | None, ...], ...
+        int | Dim | Literal["...", "tensor"] | tuple[int | Dim | None, ...] | None, ...
     ] = param(
         doc="one item per axis: an integer, null for a new axis, [start, stop] or "
         '[start, stop, step], "..." for all axes between, "tensor" for `indices`'

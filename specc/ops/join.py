@@ -109,10 +109,9 @@ class Stack(Op):
         shape = tensors[0].type.shape
         at = self.dim % out.rank
         place = g.const([at])
-        lifted = [
-            g.op("Unsqueeze", g.cast(x, out.dtype), place, type=out.with_shape(*shape[:at], 1, *shape[at:]))
-            for x in tensors
-        ]  # fmt: skip
+        kind = out.with_shape(*shape[:at], 1, *shape[at:])
+        cast = (g.cast(x, out.dtype) for x in tensors)
+        lifted = [g.op("Unsqueeze", x, place, type=kind) for x in cast]
         return lifted[0] if len(lifted) == 1 else g.op("Concat", *lifted, axis=at, type=out)
 
     examples = (

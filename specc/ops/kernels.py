@@ -12,7 +12,7 @@ NARROW = frozenset({DType.bool, DType.uint8, DType.int8, DType.int16})
 
 
 def widened(
-    g: OnnxBuilder, op_type: str, *inputs: Ref | None, type: TensorType,  # noqa: A002
+    g: OnnxBuilder, op_type: str, *inputs: Ref | None, type: TensorType,
     dtype: DType, narrow: Collection[DType] = NARROW, wide: DType = DType.int32, **attributes: Any,
 ) -> Ref:  # fmt: skip
     """Add a node on inputs of `dtype`, computed in `wide` where `dtype` is one of `narrow`."""

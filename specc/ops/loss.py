@@ -101,6 +101,13 @@ def list_of(values: Any) -> str:
     return repr(float(values))
 
 
+class Unlowered(Loss):
+    """Base of the losses that exist in training only; `no_onnx` says why."""
+
+    def onnx(self, *_: object) -> Ref:
+        raise OpError("T407", f"`{self.name}` has no ONNX form: {self.no_onnx}")
+
+
 class Pairwise(Loss):
     """Base of the losses of two floating-point tensors of one shape."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from specc.ops.activation import softplus
 from specc.ops.loss import Loss, Pairwise, fits, needs_floating, same_shape
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Ref, TensorType, TorchWriter, example, op, param,
+    Code, DType, OnnxBuilder, OpError, Ref, TensorType, TorchWriter, example, op, param,
 )  # fmt: skip
 from specc.ops.shapes import same_dtype
+from specc.ops.spatial import reduced
 
 
 class BinaryLoss(Loss):
@@ -80,7 +82,7 @@ class BCEWithLogitsLoss(BinaryLoss):
     ) -> Ref:  # fmt: skip
         kind = input.type.dtype
         one = g.const(1.0, kind)
-        tail = g.op("Softplus", g.op("Neg", input))
+        tail = softplus(g, g.op("Neg", input))
         if positive := self.factor(g, "pos_weight", pos_weight):
             extra = g.op("Mul", g.op("Sub", positive, one), target, type=input.type)
             tail = g.op("Mul", tail, g.op("Add", extra, one))
@@ -144,9 +146,48 @@ class SoftMarginLoss(Pairwise):
     function = "soft_margin_loss"
 
     def onnx(self, g: OnnxBuilder, input: Ref, target: Ref) -> Ref:
-        return self.lowered(g, g.op("Softplus", g.op("Mul", g.op("Neg", target), input)))
+        return self.lowered(g, softplus(g, g.op("Mul", g.op("Neg", target), input)))
 
     examples = (
         example("N 8", "±float32: N 8"),
         example("N T", "±float32: N T", reduction="none"),
+    )
+
+
+@op("MultiLabelSoftMarginLoss")
+class MultiLabelSoftMarginLoss(BinaryLoss):
+    """Mean over classes of the binary cross entropy of `sigmoid(input)`.
+
+    Shape: `(*, C), (*, C) -> ()`, both of one shape and floating-point; with `reduction` `none`:
+    `(*)`.
+    """
+
+    function = "multilabel_soft_margin_loss"
+
+    def infer(
+        self, input: TensorType, target: TensorType, weight: TensorType | None = None
+    ) -> TensorType:
+        self.check_values(input, target, weight=weight)
+        if not input.rank:
+            raise OpError("T402", f"`{self.name}` needs an axis of classes, got {input}")
+        return self.reduced(input.with_shape(*input.shape[:-1]))
+
+    def torch(
+        self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None
+    ) -> str:
+        return self.source(py, input, target, weight=weight)
+
+    def onnx(self, g: OnnxBuilder, input: Ref, target: Ref, weight: Ref | None = None) -> Ref:
+        one = g.const(1.0, input.type.dtype)
+        yes = g.op("Mul", target, softplus(g, g.op("Neg", input)))
+        no = g.op("Mul", g.op("Sub", one, target, type=input.type), softplus(g, input))
+        each = g.op("Add", yes, no)
+        if factor := self.factor(g, "weight", weight):
+            each = g.op("Mul", each, factor)
+        return self.lowered(g, reduced(g, "ReduceMean", each, -1, keepdims=False))
+
+    examples = (
+        example("N 8", "0<=float32<1: N 8"),
+        example("N 3", "0<=float32<1: N 3", weight=(0.5, 1.0, 2.0), reduction="none"),
+        example("N T", "0<=float32<1: N T", "T", reduction="sum"),
     )

@@ -21,11 +21,10 @@ def positions(x: TensorType) -> TensorType:
     return x.with_shape(*x.shape[:at], *x.shape[at + 1 :])
 
 
-class ClassLoss(Loss):
+class ClassScores(Loss):
     """Base of the losses of class scores with class indices as target."""
 
     weight: tuple[float, ...] | None = param(default=None, doc="a factor for each class")
-    ignore_index: int = param(default=-100, doc="a target that does not count")
 
     tensors: ClassVar[tuple[str, ...]] = ("weight",)
 
@@ -64,6 +63,12 @@ class ClassLoss(Loss):
     def onnx_weight(self, g: OnnxBuilder, given: Ref | None) -> Ref | None:
         """The weights of the classes, if there are any."""
         return g.weight("weight") if self.weight is not None else given
+
+
+class ClassLoss(ClassScores):
+    """Base of the losses of class scores that may leave positions out."""
+
+    ignore_index: int = param(default=-100, doc="a target that does not count")
 
     def onnx_indices(
         self, g: OnnxBuilder, op_type: str, input: Ref, target: Ref, weight: Ref | None
@@ -199,4 +204,38 @@ class CrossEntropyLoss(ClassLoss):
         example("N 4", "0<=float32<1: N 4", weight=(0.5, 1.0, 2.0, 3.0)),
         example("10", "int64<10:", reduction="none"),
         example("10", "0<=float32<1: 10", label_smoothing=0.1),
+    )
+
+
+@op("NLLLoss")
+class NLLLoss(ClassLoss):
+    """`-input` of the target class; `input` holds logarithms of probabilities.
+
+    Shape: `(N, C, *)` with int64 class indices `(N, *)`, or `(C)` with `()`; the result is `()`,
+    or that of `target` with `reduction` `none`.
+    """
+
+    function = "nll_loss"
+
+    def infer(
+        self, input: TensorType, target: TensorType, weight: TensorType | None = None
+    ) -> TensorType:
+        self.check_scores(input, weight)
+        self.check_indices(input, target)
+        return self.reduced(positions(input))
+
+    def torch(
+        self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None
+    ) -> str:
+        return self.source(py, input, target, weight=weight)
+
+    def onnx(self, g: OnnxBuilder, input: Ref, target: Ref, weight: Ref | None = None) -> Ref:
+        chosen = self.onnx_weight(g, weight)
+        return self.onnx_indices(g, "NegativeLogLikelihoodLoss", input, target, chosen)
+
+    examples = (
+        example("N 10", "int64<10: N"),
+        example("N 4 T", "int64<4: N T", weight=(0.5, 1.0, 2.0, 3.0), ignore_index=1),
+        example("N 10", "int64<10: N", "10", reduction="none"),
+        example("10", "int64<10:", reduction="sum"),
     )

@@ -6,9 +6,20 @@ from collections.abc import Sequence
 
 from specc.ops.kernels import widened
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
 )  # fmt: skip
 from specc.ops.shapes import broadcast, require_rank, same_dtype, same_size
+
 
 def numeric(name: str, *inputs: TensorType) -> None:
     """Raise `OpError` unless the operands are numbers of one element type."""

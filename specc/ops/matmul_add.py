@@ -9,7 +9,18 @@ from specc.ir.types import result_type, show_shape
 from specc.ops.kernels import widened
 from specc.ops.matmul import matmul_shape, numeric, onnx_matmul
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import broadcast, require_rank, same_size
 
@@ -32,12 +43,17 @@ class Outer(Op):
     def onnx(self, g: OnnxBuilder, input: Ref, vec2: Ref) -> Ref:
         out = self.infer(input.type, vec2.type)
         column = input.type.with_shape(*input.type.shape, 1)
-        input = g.op("Unsqueeze", input, g.const([1]), type=column)
+        rows = g.op("Unsqueeze", input, g.const([1]), type=column)
         if out.dtype is DType.bool:
-            return g.op("And", input, vec2, type=out)
-        return widened(g, "Mul", input, vec2, type=out, dtype=out.dtype)
+            return g.op("And", rows, vec2, type=out)
+        return widened(g, "Mul", rows, vec2, type=out, dtype=out.dtype)
 
-    examples = (example("N", "T"), example("4", "N"), example("int64: N", "3"), example("bool: N", "bool: 3"))
+    examples = (
+        example("N", "T"),
+        example("4", "N"),
+        example("int64: N", "3"),
+        example("bool: N", "bool: 3"),
+    )
 
 
 class Added(Op):
@@ -79,9 +95,8 @@ class Added(Op):
             made = self._times(g, made, self.alpha)
         if not self.beta:
             return made
-        if self.beta != 1:
-            input = self._times(g, input, self.beta)
-        return widened(g, "Add", made, input, type=out, dtype=out.dtype)
+        added = input if self.beta == 1 else self._times(g, input, self.beta)
+        return widened(g, "Add", made, added, type=out, dtype=out.dtype)
 
     def _times(self, g: OnnxBuilder, x: Ref, factor: float) -> Ref:
         dtype = x.type.dtype

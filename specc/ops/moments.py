@@ -158,7 +158,9 @@ def _norm(g: OnnxBuilder, x: Ref, order: float, axes: tuple[int, ...], *, keepdi
         return reduce_node(g, "ReduceSum", nonzero, axes, keepdim=keepdim)
     size = g.op("Abs", x)
     if math.isinf(order):
-        return reduce_node(g, "ReduceMax" if order > 0 else "ReduceMin", size, axes, keepdim=keepdim)
+        return reduce_node(
+            g, "ReduceMax" if order > 0 else "ReduceMin", size, axes, keepdim=keepdim
+        )
     powers = g.op("Pow", size, g.const(float(order), x.type.dtype))
     total = reduce_node(g, "ReduceSum", powers, axes, keepdim=keepdim)
     return g.op("Pow", total, g.const(1 / order, x.type.dtype))

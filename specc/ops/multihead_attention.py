@@ -8,11 +8,23 @@ from typing import Any, ClassVar, NamedTuple
 
 from specc.ops.attention import attention_flops, masked_softmax, onnx_scores
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Outputs, Ref, Size, TensorType, TorchWriter, Weights,
-    example, op, param, weight,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Outputs,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
-from specc.ops.shapes import product, require_rank, same_dtype, same_size
-from specc.ir.types import show_shape
+from specc.ops.shapes import broadcast, product, require_rank, require_shape, same_dtype, same_size
 
 
 class Axes(NamedTuple):
@@ -104,12 +116,10 @@ class MultiheadAttention(Op):
         self, name: str, query: TensorType, mask: TensorType, allowed: Sequence[tuple[Size, ...]]
     ) -> None:
         if mask.dtype not in (DType.bool, query.dtype):
-            raise OpError("T404", f"`{name}` is bool or {query.dtype}, got {mask.dtype}", input=name)
-        if mask.shape not in allowed:
-            wanted = " or ".join(map(show_shape, allowed))
             raise OpError(
-                "T401", f"`{name}` must be {wanted}, got {show_shape(mask.shape)}", input=name
+                "T404", f"`{name}` is bool or {query.dtype}, got {mask.dtype}", input=name
             )
+        require_shape(name, mask, *allowed)
 
     # -- weights ----------------------------------------------------------------------------
 
@@ -132,7 +142,7 @@ class MultiheadAttention(Op):
             yield weight("bias_k", (1, 1, width), dtype)
             yield weight("bias_v", (1, 1, width), dtype)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
+    def flops(self, inputs: Sequence[TensorType | None], *_: object) -> Size:
         query, key, value = inputs[:3]
         assert query and key and value
         axes, width = self._axes(query, key, value), query.shape[-1]
@@ -168,16 +178,21 @@ class MultiheadAttention(Op):
         key_padding_mask: Ref | None = None, attn_mask: Ref | None = None,
     ) -> Ref | tuple[Ref, ...]:  # fmt: skip
         axes = self._axes(query.type, key.type, value.type)
-        allowed = self._mask(g, axes, query.type, key_padding_mask, attn_mask)
+        mask = self._mask(g, axes, query.type, key_padding_mask, attn_mask)
         q, k, v = self._projected(g, query, key, value)
         k, v = self._extended(g, axes, k, "bias_k"), self._extended(g, axes, v, "bias_v")
         q, k, v = (self._heads(g, x) for x in (q, k, v))
         scale = 1 / math.sqrt(query.type.static(-1) // self.num_heads)
-        if not self.need_weights and len(axes.batch) and g.opset >= 23 and q.type.dtype is not DType.bfloat16:
-            merged = g.op("Attention", q, k, v, self._whole(g, axes, allowed), type=q.type)
+        if (
+            not self.need_weights
+            and len(axes.batch)
+            and g.opset >= 23
+            and q.type.dtype is not DType.bfloat16
+        ):
+            merged = g.op("Attention", q, k, v, self._whole(g, axes, mask), type=q.type)
             return self._out(g, merged, query.type)
         scores = onnx_scores(g, q, k, scale)
-        weights = masked_softmax(g, scores, allowed, zero_rows=not self.need_weights)
+        weights = masked_softmax(g, scores, mask, zero_rows=not self.need_weights)
         result = self._out(g, g.op("MatMul", weights, v, type=q.type), query.type)
         return (result, self._averaged(g, weights)) if self.need_weights else result
 
@@ -202,7 +217,8 @@ class MultiheadAttention(Op):
         one = x.type.with_shape(*((*axes.batch, 1) if at else (1, *axes.batch)), width)
         parts = [x]
         if self.add_bias_kv:
-            parts.append(g.op("Expand", g.reshape(g.weight(bias), (1,) * (x.rank - 1) + (width,)), g.dims(one.shape), type=one))  # fmt: skip
+            learned = g.reshape(g.weight(bias), (1,) * (x.rank - 1) + (width,))
+            parts.append(g.op("Expand", learned, g.dims(one.shape), type=one))
         if self.add_zero_attn:
             parts.append(g.op("Expand", g.const(0.0, one.dtype), g.dims(one.shape), type=one))
         if len(parts) == 1:
@@ -217,7 +233,9 @@ class MultiheadAttention(Op):
         split = g.reshape(x, (*outer, self.num_heads, width // self.num_heads))
         if x.rank == 2:
             return g.transposed(split, 1, 0, 2)
-        return g.transposed(split, 0, 2, 1, 3) if self.batch_first else g.transposed(split, 1, 2, 0, 3)
+        return (
+            g.transposed(split, 0, 2, 1, 3) if self.batch_first else g.transposed(split, 1, 2, 0, 3)
+        )
 
     def _out(self, g: OnnxBuilder, merged: Ref, out: TensorType) -> Ref:
         if out.rank == 2:
@@ -225,7 +243,9 @@ class MultiheadAttention(Op):
         else:
             merged = g.transposed(merged, *((0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3)))
         bias = g.weight("out_proj.bias") if self.bias else None
-        return _affine(g, g.reshape(merged, out.shape), g.transposed(g.weight("out_proj.weight")), bias)
+        return _affine(
+            g, g.reshape(merged, out.shape), g.transposed(g.weight("out_proj.weight")), bias
+        )
 
     def _averaged(self, g: OnnxBuilder, weights: Ref) -> Ref:
         if not self.average_attn_weights:
@@ -241,7 +261,7 @@ class MultiheadAttention(Op):
     def _mask(
         self, g: OnnxBuilder, axes: Axes, query: TensorType, padding: Ref | None, mask: Ref | None
     ) -> Ref | None:
-        """One mask that broadcasts to the scores: bool, true where allowed, or to be added."""
+        """One mask to add, which broadcasts to the scores."""
         if padding and axes.batch:
             shape = padding.type.with_shape(axes.batch[0], 1, 1, axes.keys)
             padding = g.op("Unsqueeze", padding, g.const([1, 2]), type=shape)
@@ -250,11 +270,12 @@ class MultiheadAttention(Op):
         masks = [m for m in (mask, padding) if m]
         if not masks:
             return None
-        if all(m.type.dtype is DType.bool for m in masks):
-            joined = masks[0] if len(masks) == 1 else _joined(g, "Or", *masks)
-            return self._padded(g, g.op("Not", joined), axes)
+        if len({m.type.dtype for m in masks}) == 1:
+            is_bool = masks[0].type.dtype is DType.bool
+            joined = masks[0] if len(masks) == 1 else _joined(g, "Or" if is_bool else "Add", *masks)
+            return self._padded(g, _additive(g, joined, query.dtype), axes)
         masks = [_additive(g, m, query.dtype) for m in masks]
-        return self._padded(g, masks[0] if len(masks) == 1 else _joined(g, "Add", *masks), axes)
+        return self._padded(g, _joined(g, "Add", *masks), axes)
 
     def _padded(self, g: OnnxBuilder, mask: Ref, axes: Axes) -> Ref:
         """The mask with what `_extended` appends allowed."""
@@ -263,8 +284,7 @@ class MultiheadAttention(Op):
             return mask
         kind = mask.type.with_shape(*mask.type.shape[:-1], axes.keys + extra)
         pads = [0] * (2 * mask.rank - 1) + [extra]
-        is_bool = mask.type.dtype is DType.bool
-        return g.op("Pad", mask, g.const(pads), g.const(True if is_bool else 0.0, mask.type.dtype), type=kind)  # fmt: skip
+        return g.op("Pad", mask, g.const(pads), g.const(0.0, mask.type.dtype), type=kind)
 
     def _whole(self, g: OnnxBuilder, axes: Axes, mask: Ref | None) -> Ref | None:
         """The mask over all queries, which ONNX Runtime does not broadcast over."""
@@ -275,19 +295,45 @@ class MultiheadAttention(Op):
 
     examples = (
         example("T N 8", "T N 8", "T N 8", num_heads=2),
-        example("N T 8", "N L 8", "N L 8", num_heads=2, batch_first=True, average_attn_weights=False),
-        example("N T 8", "N L 6", "N L 5", num_heads=4, batch_first=True, bias=False, need_weights=False),
+        example(
+            "N T 8", "N L 8", "N L 8", num_heads=2, batch_first=True, average_attn_weights=False
+        ),
+        example(
+            "N T 8", "N L 6", "N L 5", num_heads=4, batch_first=True, bias=False, need_weights=False
+        ),
         example("T 8", "L 8", "L 6", num_heads=2, dropout=0.1),
         example("N T 8", "N L 8", "N L 8", "bool: N L", "bool: T L", num_heads=2, batch_first=True),
-        example("N T 8", "N L 8", "N L 8", "bool: N L", "T L", num_heads=2, batch_first=True, need_weights=False, add_bias_kv=True, add_zero_attn=True),
+        example(
+            "N T 8",
+            "N L 8",
+            "N L 8",
+            "bool: N L",
+            "T L",
+            num_heads=2,
+            batch_first=True,
+            need_weights=False,
+            add_bias_kv=True,
+            add_zero_attn=True,
+        ),
         example("T N 8", "L N 8", "L N 8", "bool: N L", num_heads=2, need_weights=False),
         example("T 8", "L 8", "L 8", "L", "2 T L", num_heads=2, add_bias_kv=True),
-        example("3 T 8", "3 L 8", "3 L 8", "bool: 3 L", "bool: 6 T L", num_heads=2, batch_first=True, add_zero_attn=True),
-    )  # fmt: skip
+        example(
+            "3 T 8",
+            "3 L 8",
+            "3 L 8",
+            "bool: 3 L",
+            "bool: 6 T L",
+            num_heads=2,
+            batch_first=True,
+            add_zero_attn=True,
+        ),
+    )
 
 
 def _affine(g: OnnxBuilder, x: Ref, matrix: Ref, bias: Ref | None) -> Ref:
-    made = g.op("MatMul", x, matrix, type=x.type.with_shape(*x.type.shape[:-1], matrix.type.shape[-1]))
+    made = g.op(
+        "MatMul", x, matrix, type=x.type.with_shape(*x.type.shape[:-1], matrix.type.shape[-1])
+    )
     return g.op("Add", made, bias) if bias else made
 
 
@@ -297,8 +343,6 @@ def _split(g: OnnxBuilder, x: Ref, width: int) -> list[Ref]:
 
 
 def _joined(g: OnnxBuilder, op_type: str, a: Ref, b: Ref) -> Ref:
-    from specc.ops.shapes import broadcast
-
     return g.op(op_type, a, b, type=a.type.with_shape(*broadcast(a.type.shape, b.type.shape)))
 
 

@@ -93,6 +93,8 @@ class Op:
     """How closely two right implementations agree."""
     unpack: ClassVar[str] = ""
     """How Python takes several results apart, `"{0}, ({1}, {2})"`; default: a flat tuple."""
+    no_onnx: ClassVar[str] = ""
+    """Why the operator has no ONNX form; empty where it has one."""
     training_only: ClassVar[bool] = False
     """Whether the operator does nothing once a model is in eval mode."""
 

@@ -31,15 +31,23 @@ def padded_type(x: TensorType, pads: Amounts, mode: str, name: str) -> TensorTyp
     kept = x.rank - len(pads)
     sizes = list(x.shape[:kept])
     for size, (before, after) in zip(x.shape[kept:], pads, strict=True):
-        most = {"reflect": -1, "circular": 0}.get(mode)
-        high = bounds(size)[1]
-        if most is not None and high is not None and max(before, after) > high + most:
+        most = _most(size, before, after, mode)
+        if most is not None and max(before, after) > most:
             raise OpError(
                 "T405", f"`{name}` in mode {mode} cannot add {max(before, after)} elements to an "
-                f"axis of {size}", hint=f"at most {high + most} fit",
+                f"axis of {size}", hint=f"at most {most} fit" if most > 0 else None,
             )  # fmt: skip
         sizes.append(require_positive(size + before + after, f"the padded size of `{size}`"))
     return x.with_shape(*sizes)
+
+
+def _most(size: Size, before: int, after: int, mode: str) -> int | None:
+    """How many elements an axis can give; `None` where nothing sets a limit."""
+    high = bounds(size)[1]
+    if high is None or mode in ("constant", "replicate"):
+        return None
+    # A periodic axis repeats what is left of it once its ends are cut off.
+    return high - 1 if mode == "reflect" else high + min(before, 0) + min(after, 0)
 
 
 def padded(g: OnnxBuilder, x: Ref, pads: Amounts, mode: str = "constant", value: float = 0) -> Ref:
@@ -86,7 +94,9 @@ def _grown(g: OnnxBuilder, x: Ref, pads: Amounts, mode: str, value: float) -> Re
 
 
 def _fill(g: OnnxBuilder, dtype: DType, value: float) -> Ref:
-    return g.const(value if dtype.is_floating else bool(value) if dtype is DType.bool else int(value), dtype)
+    if dtype.is_floating:
+        return g.const(float(value), dtype)
+    return g.const(bool(value) if dtype is DType.bool else int(value), dtype)
 
 
 def _wrapped(g: OnnxBuilder, x: Ref, pads: Amounts) -> Ref:
@@ -177,7 +187,7 @@ def _pad_layer(prefix: str, mode: str, axes: int) -> None:
             example(_INPUTS[axes - 1], padding=1, **extra),
             example(_UNBATCHED[axes - 1], padding=flat, **extra),
             example(_INPUTS[axes - 1], padding=cut, **extra),
-            example(f"int64<9: {_INPUTS[axes - 1]}", padding=flat, **({"value": 7} if extra else {})),
+            example(f"int64<9: {_INPUTS[axes - 1]}", padding=flat, **dict.fromkeys(extra, 7)),
         ),
     }  # fmt: skip
     if prefix == "Constant":

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import ClassVar
 
-from specc.ops.arithmetic import floating, require_dtype, require_tensor, trunc
+from specc.ops.arithmetic import floating, require_dtype, require_tensor
+from specc.ops.division import trunc
 from specc.ops.kernels import widened
 from specc.ops.op import (
     Code, DType, Example, Exactness, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter,
@@ -127,9 +128,7 @@ def _erfc(g: OnnxBuilder, x: Ref) -> Ref:
 
 
 def _is_finite(g: OnnxBuilder, x: Ref) -> Ref:
-    return g.op(
-        "Less", g.op("Abs", x), number(g, math.inf, x), type=x.type.with_dtype(DType.bool)
-    )
+    return g.op("Less", g.op("Abs", x), number(g, math.inf, x), type=x.type.with_dtype(DType.bool))
 
 
 # -- the table ------------------------------------------------------------------------------
@@ -180,7 +179,11 @@ _register(Keeping, "abs", "Abs", "Absolute value.", *_PARTS, example("int8: N 4"
 _register(Property, "isnan", "IsNaN", "Whether a value is not a number.", *_PARTS)
 _register(Property, "isinf", "IsInf", "Whether a value is infinite.", *_PARTS)
 _register(
-    Property, "isfinite", _is_finite, "Whether a value is neither infinite nor NaN.", *_PARTS,
+    Property,
+    "isfinite",
+    _is_finite,
+    "Whether a value is neither infinite nor NaN.",
+    *_PARTS,
 )
 
 
@@ -202,7 +205,7 @@ class Neg(Keeping):
 
 @op("sign")
 class Sign(Keeping):
-    """-1, 0 or 1: the sign of each value.
+    """-1, 0 or 1: the sign of each value; of NaN, 0 in PyTorch and NaN in ONNX.
 
     Shape: unchanged.
     """
@@ -294,4 +297,3 @@ class Round(Rounding):
         example("N 4", decimals=-1),
         example("int64: N T"),
     )
-

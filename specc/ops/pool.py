@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from specc.ops.op import (
-    Code, DType, Example, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op,
+    Code, DType, Example, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op,
     param,
 )  # fmt: skip
 from specc.ops.pad import padded
@@ -64,7 +64,7 @@ class Pool(Spatial):
         return self.resized(input, sizes)
 
     def torch(self, py: TorchWriter, input: Code) -> str:
-        given = {name: getattr(self, name) for name in self.params}
+        given = {name: getattr(self, name) for name in self.params if name != "return_indices"}
         if self.name[0].isupper():
             return py.apply(f"nn.{self.name}", f"F.{self.function}", input, **given)
         required = [given[name] for name, p in self.params.items() if p.required]
@@ -81,8 +81,8 @@ class Pool(Spatial):
         pads = [w[2] for w in windows] + [w[3] for w in windows]
         return g.op(
             op_type, x, kernel_shape=list(self.sizes("kernel_size")),
-            strides=[s for _, s, _, _ in windows], type=x.type.with_shape(*x.type.shape[:lead], *sizes),
-            **{"pads": pads, **attributes},
+            strides=[s for _, s, _, _ in windows], **{"pads": pads, **attributes},
+            type=x.type.with_shape(*x.type.shape[:lead], *sizes),
         )  # fmt: skip
 
 
@@ -148,9 +148,17 @@ class AvgPool(Pool):
 
     def infer(self, input: TensorType) -> TensorType:
         self.require_floating(input)
-        return super().infer(input)
+        out = super().infer(input)
+        if self.axes == 3:  # PyTorch asks for this here alone.
+            for size, kernel in zip(input.shape[-3:], self.sizes("kernel_size"), strict=True):
+                if isinstance(size, int) and size < kernel:
+                    raise OpError(
+                        "T405", f"`{self.name}` has a window of {kernel} on an axis of {size}",
+                        param="kernel_size",
+                    )  # fmt: skip
+        return out
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
         return product(self.sizes("kernel_size")) * outputs[0].numel
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
@@ -199,7 +207,7 @@ class LPPool(Pool):
         self.require_floating(input)
         return super().infer(input)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
         return (2 * product(self.sizes("kernel_size")) + 2) * outputs[0].numel
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
@@ -232,11 +240,13 @@ def both_forms(
     text = f"{doc}\n\n{shape}; the batch axis may be left out."
     snake = {"MaxPool": "max_pool", "AvgPool": "avg_pool", "LPPool": "lp_pool"}[name] + f"{axes}d"
     for made, parent in ((f"{name}{axes}d", layer or base), (snake, base)):
-        namespace: Mapping[str, Any] = {
+        namespace: dict[str, Any] = {
             "__doc__": text, "__module__": __name__, "axes": axes, "function": snake,
             "examples": tuple(examples),
         }  # fmt: skip
-        op(made)(type(made, (parent,), dict(namespace)))
+        if base is LPPool and axes == 1:
+            namespace["__annotations__"] = {"kernel_size": "int"}  # PyTorch fails on `(3,)`
+        op(made)(type(made, (parent,), namespace))
 
 
 def _several(axes: int, *values: int) -> tuple[int, ...]:
@@ -248,7 +258,9 @@ def _register(axes: int) -> None:
     ceil = example(image, kernel_size=2, stride=3, padding=1, ceil_mode=True)
     many = [
         example(image, kernel_size=2),
-        example(image, kernel_size=_several(axes, 3, 2, 3), stride=_several(axes, 2, 1, 2), padding=1),
+        example(
+            image, kernel_size=_several(axes, 3, 2, 3), stride=_several(axes, 2, 1, 2), padding=1
+        ),
         example(alone, kernel_size=3, stride=2, ceil_mode=True),
         ceil,
     ]
@@ -259,12 +271,16 @@ def _register(axes: int) -> None:
     integers = [example(f"int32<90: {image}", kernel_size=2, ceil_mode=True)] if axes > 1 else []
     doc = "The maximum of each window; what is added around the input never counts."
     both_forms(MaxPool, "MaxPool", axes, doc, many + dilated + integers, MaxPoolLayer)
-    plain = example(image, kernel_size=3, stride=2, padding=1, ceil_mode=True, count_include_pad=False)
+    plain = example(
+        image, kernel_size=3, stride=2, padding=1, ceil_mode=True, count_include_pad=False
+    )
     doc = "The mean of each window."
     if axes == 1:
         both_forms(AvgPool, "AvgPool", axes, doc, [*many, plain])
     else:
-        divided = example(image, kernel_size=3, stride=2, padding=1, ceil_mode=True, divisor_override=5)
+        divided = example(
+            image, kernel_size=3, stride=2, padding=1, ceil_mode=True, divisor_override=5
+        )
         both_forms(AvgPoolWithDivisor, "AvgPool", axes, doc, [*many, plain, divided])
     doc = "`(sum x ** norm_type) ** (1 / norm_type)` of each window."
     powers = [
@@ -278,6 +294,3 @@ def _register(axes: int) -> None:
 
 for _axes in (1, 2, 3):
     _register(_axes)
-
-
-__all__ = ["INPUTS", "LETTERS", "UNBATCHED", "AvgPool", "MaxPool", "Op", "Pool"]

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
-from specc.ir.types import show_shape
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Outputs, Ref, Size, TensorType, TorchWriter, Weights, example,
-    op, param, weight,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Outputs,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.shapes import product, require_rank
 
@@ -20,9 +31,7 @@ class Recurrent(Op):
     num_layers: int = param(default=1, ge=1, doc="layers, each reading the one before")
     bias: bool = param(default=True, doc="add learned biases")
     batch_first: bool = param(default=False, doc="the batch is axis 0 instead of axis 1")
-    dropout: float = param(
-        default=0.0, ge=0, le=1, doc="share zeroed between layers, in training"
-    )
+    dropout: float = param(default=0.0, ge=0, le=1, doc="share zeroed between layers, in training")
     bidirectional: bool = param(default=False, doc="read the sequence backwards as well")
 
     inferred = ("input_size",)
@@ -105,14 +114,14 @@ class Recurrent(Op):
                     shape = (self.out_size, self.hidden_size)
                     yield weight(f"weight_hr_{suffix}", shape, input.dtype)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
+    def flops(self, inputs: Sequence[TensorType | None], *_: object) -> Size:
         """Two per matrix element and step, one per bias, one per element of a gate."""
-        input = inputs[0]
-        assert input
+        x = inputs[0]
+        assert x
         step: Size = self.num_layers * self.directions * len(self.gate_order) * self.hidden_size
-        for tensor in self.weights(input):
+        for tensor in self.weights(x):
             step = step + tensor.type.numel * tensor.type.rank
-        return step * product(input.shape[:-1])
+        return step * product(x.shape[:-1])
 
     # -- PyTorch ----------------------------------------------------------------------------
 
@@ -146,12 +155,17 @@ class Recurrent(Op):
             x = self._output(g, y, results["output"] if last else None, input.rank)
         final = zip(*ends, strict=True)
         kinds = list(results.values())[1:]
-        return (x, *(self._joined(g, parts, kind) for parts, kind in zip(final, kinds, strict=True)))
+        return (
+            x,
+            *(self._joined(g, parts, kind) for parts, kind in zip(final, kinds, strict=True)),
+        )
 
     def _time_first(self, g: OnnxBuilder, input: Ref) -> Ref:
         if input.rank == 2:
             length, width = input.type.shape
-            return g.op("Unsqueeze", input, g.const([1]), type=input.type.with_shape(length, 1, width))
+            return g.op(
+                "Unsqueeze", input, g.const([1]), type=input.type.with_shape(length, 1, width)
+            )
         return g.transposed(input, 1, 0, 2) if self.batch_first else input
 
     def _by_layer(self, g: OnnxBuilder, state: Ref | None, unbatched: bool) -> list[Ref]:
@@ -159,7 +173,9 @@ class Recurrent(Op):
             return []
         if unbatched:
             rows, size = state.type.shape
-            state = g.op("Unsqueeze", state, g.const([1]), type=state.type.with_shape(rows, 1, size))
+            state = g.op(
+                "Unsqueeze", state, g.const([1]), type=state.type.with_shape(rows, 1, size)
+            )
         if self.num_layers == 1:
             return [state]
         part = state.type.with_shape(self.directions, *state.type.shape[1:])
@@ -258,10 +274,12 @@ class LSTM(Recurrent):
     examples = (
         example("T N 6", hidden_size=5),
         example("N T 6", "2 N 5", "2 N 5", hidden_size=5, num_layers=2, batch_first=True),
-        example("T N 6", "4 N 5", "4 N 5", hidden_size=5, num_layers=2, bidirectional=True, dropout=0.1),
+        example(
+            "T N 6", "4 N 5", "4 N 5", hidden_size=5, num_layers=2, bidirectional=True, dropout=0.1
+        ),
         example("N T 6", hidden_size=5, bidirectional=True, batch_first=True, bias=False),
         example("T 6", "2 5", "2 5", hidden_size=5, bidirectional=True),
-    )  # fmt: skip
+    )
 
 
 class OneState(Recurrent):
@@ -318,7 +336,9 @@ class RNN(OneState):
 
     examples = (
         example("T N 6", hidden_size=5),
-        example("N T 6", "2 N 5", hidden_size=5, num_layers=2, batch_first=True, nonlinearity="relu"),
+        example(
+            "N T 6", "2 N 5", hidden_size=5, num_layers=2, batch_first=True, nonlinearity="relu"
+        ),
         example("T N 6", "2 N 5", hidden_size=5, bidirectional=True, bias=False),
         example("T 6", hidden_size=5, num_layers=2),
-    )  # fmt: skip
+    )

@@ -181,9 +181,7 @@ class _Extreme(Reduction):
     )
 
 
-def extreme(
-    g: OnnxBuilder, node: str, x: Ref, axes: Sequence[int], *, keepdim: bool
-) -> Ref:
+def extreme(g: OnnxBuilder, node: str, x: Ref, axes: Sequence[int], *, keepdim: bool) -> Ref:
     """`ReduceMax` or `ReduceMin` of any element type."""
     wide = g.cast(x, DType.int32) if x.type.dtype in NARROW else x
     return g.cast(reduce_node(g, node, wide, axes, keepdim=keepdim), x.type.dtype)
@@ -230,7 +228,7 @@ class _Truth(Reduction):
 
 
 @op("any")
-class Any_(_Truth):
+class AnyTrue(_Truth):
     """Whether at least one value is true, that is not zero.
 
     Shape: without the axes of `dim`, `bool`.
@@ -240,7 +238,7 @@ class Any_(_Truth):
 
 
 @op("all")
-class All(_Truth):
+class AllTrue(_Truth):
     """Whether all values are true, that is not zero.
 
     Shape: without the axes of `dim`, `bool`.

@@ -48,5 +48,3 @@ class Scalar(Op):
 
 def _is_atom(text: str) -> bool:
     return not set(text) & set(" +-*/%")
-
-

@@ -36,6 +36,8 @@ def _schema_of(kind: Any, param: Param) -> dict[str, Any]:
             return {"type": "array", "items": _any_of(parts[0], param)}
         items = _any_of(parts[0], param)
         return {"type": "array", "items": items, "minItems": len(parts), "maxItems": len(parts)}
+    if get_origin(kind) is dict:
+        return {"type": "object", "additionalProperties": _any_of(get_args(kind)[1], param)}
     if kind is Any:
         return {}
     schema: dict[str, Any] = {"type": _SCALARS[kind]}
@@ -96,6 +98,8 @@ def plain(cls: type[Op], name: str, value: Any) -> Any:
     """An evaluated value as JSON Schema can judge it: an allowed symbolic size counts as 1."""
     if isinstance(value, list):
         return [plain(cls, name, item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(cls, name, item) for key, item in value.items()}
     return 1 if isinstance(value, Dim) and takes_sizes(cls, name) else value
 
 
@@ -103,6 +107,8 @@ def coerce(cls: type[Op], name: str, value: Any) -> Any:
     """A valid value in the form that operators work with: tuples, and `3` for `3.0`."""
     if isinstance(value, list):
         return tuple(coerce(cls, name, item) for item in value)
+    if isinstance(value, dict):
+        return {key: coerce(cls, name, item) for key, item in value.items()}
     if isinstance(value, float) and value.is_integer() and not _mentions(hints(cls)[name], float):
         return int(value)
     return value

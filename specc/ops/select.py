@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from specc.ir.dims import Dim, bounds
 from specc.ops.axes import axes
-from specc.ops.index import END, onnx_position, onnx_slice, require_index, require_indices
+from specc.ops.index import (
+    END,
+    STATE_MIN,
+    onnx_position,
+    onnx_slice,
+    require_index,
+    require_indices,
+)
 from specc.ops.op import (
     Code, OnnxBuilder, Op, OpError, Outputs, Ref, Size, TensorType, TorchWriter, example, op, param,
 )  # fmt: skip
@@ -79,7 +86,7 @@ class Narrow(Op):
                 "T402",
                 f"positions {self.start} to {self.start + self.length} may lie outside an axis of "
                 f"size `{size}`", param="length",
-                hint="state the `min` of the size under `dims`" if isinstance(size, Dim) else None,
+                hint=STATE_MIN if isinstance(size, Dim) else None,
             )  # fmt: skip
         return _resized(input, at, self.length)
 

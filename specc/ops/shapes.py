@@ -95,3 +95,12 @@ def same_dtype(name: str, *inputs: TensorType) -> None:
     dtypes = dict.fromkeys(str(x.dtype) for x in inputs)
     if len(dtypes) > 1:
         raise OpError("T404", f"`{name}` needs inputs of one dtype, got {' and '.join(dtypes)}")
+
+
+def require_shape(name: str, kind: TensorType, *allowed: Shape) -> None:
+    """Raise `OpError` unless the argument called `name` has one of the shapes."""
+    if kind.shape not in allowed:
+        wanted = " or ".join(map(show_shape, allowed))
+        raise OpError(
+            "T401", f"`{name}` must be {wanted}, got {show_shape(kind.shape)}", input=name
+        )

@@ -48,7 +48,8 @@ class Clamp(Op):
         self, g: OnnxBuilder, input: Ref, min: Ref | None = None, max: Ref | None = None
     ) -> Ref:
         out = self.infer(input.type, min and min.type, max and max.type)
-        if all(bound is None or bound.type.weak for bound in (min, max)):
+        # Clip with one bound would turn an infinity into the largest number.
+        if min and max and min.type.weak and max.type.weak:
             return widened(g, "Clip", input, min, max, type=out, dtype=out.dtype)
         value = input
         for node, bound in (("Max", min), ("Min", max)):
@@ -104,7 +105,11 @@ class NanToNum(Op):
             value = g.op("Where", found, number(g, finite, input), value, type=input.type)
         return value
 
-    examples = (example("N 4"), example("N 4", nan=1.0, posinf=9.0, neginf=-9.0), example("int64: N"))
+    examples = (
+        example("N 4"),
+        example("N 4", nan=1.0, posinf=9.0, neginf=-9.0),
+        example("int64: N"),
+    )
 
 
 _LARGEST = {
@@ -205,4 +210,7 @@ class Addcdiv(Scaled):
     def _check(self, dtype: DType) -> None:
         require_dtype(dtype.is_floating, self.name, dtype, "floating-point")
 
-    examples = (example("N 4", "N 4", "1<=float32<3: 4"), example("N 4", "N 4", "1<=float32<3: N 4", value=-0.5))
+    examples = (
+        example("N 4", "N 4", "1<=float32<3: 4"),
+        example("N 4", "N 4", "1<=float32<3: N 4", value=-0.5),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from specc.ir.dims import symbols
 from specc.ir.graph import Call, DimInfo, Graph, InputInfo, Interface, Value
 from specc.ops import Op
 
@@ -13,14 +14,19 @@ Bounds = tuple[int, int]
 def interface(
     graph: Graph, dims: Mapping[str, DimInfo], declared: Mapping[str, Bounds] | None = None
 ) -> Interface:
-    """The interface of a graph; `declared` bounds win over those that operators imply."""
+    """The interface of a graph; `declared` bounds win over those that operators imply.
+
+    A symbolic size about which the spec promises nothing is at least 1.
+    """
     implied = {v.name: b for v, b in index_bounds(graph).items()} | dict(declared or {})
     inputs = tuple(
         InputInfo(value.name, value.type, *implied.get(value.name, (None, None)))
         for value in graph.inputs
     )
     outputs = tuple((name, value.type) for name, value in graph.outputs)
-    return Interface(inputs, outputs, tuple(dims.values()))
+    named = sorted({n for v in graph.inputs for size in v.type.shape for n in symbols(size)})
+    known = {name: dims.get(name, DimInfo(name)) for name in named}
+    return Interface(inputs, outputs, tuple(known.values()))
 
 
 def index_bounds(graph: Graph) -> dict[Value, Bounds]:

@@ -12,6 +12,7 @@ from specc.ir.types import DType, TensorType
 from specc.passes.layers import new_context
 from specc.passes.part import Part
 from specc.passes.scope import Context, Scope
+from specc.passes.sources import data_columns
 from specc.spec.model import Spec
 
 
@@ -85,7 +86,7 @@ def loss_values(spec: Spec, model: Graph) -> dict[str, Value]:
     found = {value.name: Value(value.name, value.type) for value in model.inputs}
     found |= {name: Value(name, value.type) for name, value in model.outputs}
     batch = _batch(model)
-    for name, column in spec.section("data", "columns").items():
+    for name, column in data_columns(spec, model).items():
         if name not in found:
             found[name] = Value(name, _column_type(column, batch))
     return found

@@ -11,7 +11,9 @@ from specc.diagnostics.model import Diagnostics, Pointer
 from specc.diagnostics.suggest import closest
 from specc.ir.graph import Graph
 from specc.passes.loss import loss_values
+from specc.passes.sources import check_source
 from specc.spec.model import Spec
+from specc.spec.sources import implied_columns
 
 
 @cache
@@ -35,6 +37,7 @@ def check_training(spec: Spec, graph: Graph) -> Diagnostics:
         checker.add("L603", "`train` says neither `epochs` nor `steps`", ("train",))
     if spec.section("data"):
         checker.columns()
+        checker.out.items += check_source(spec).items
     elif train:
         checker.add("D508", "`train` needs a `data` section", ("train",))
     return checker.out
@@ -92,6 +95,7 @@ class _Checker:
     def columns(self) -> None:
         """Every input of the model has a column, if the columns are listed."""
         columns = self.spec.section("data", "columns")
+        implied = implied_columns(self.spec.section("data", "source"))
         for value in self.graph.inputs:
             if columns and value.name not in columns:
                 near = closest(value.name, columns)
@@ -102,7 +106,7 @@ class _Checker:
                 )  # fmt: skip
         split = self.spec.section("data", "split")
         for key in ("stratify", "group"):
-            if key in split and split[key] not in columns and columns:
+            if key in split and split[key] not in {**columns, **implied} and columns:
                 near = closest(split[key], columns)
                 hint = f"did you mean `{near}`?" if near else None
                 self.add(

@@ -12,6 +12,7 @@ from typing import Any
 
 from specc.ops import REGISTRY
 from specc.ops.schema import EXPRESSION, op_schema
+from specc.spec.sources import AUGMENTATIONS, SOURCE_SETTINGS
 
 LANGUAGE_VERSION = 1
 NAME = r"^([A-Za-z0-9_-]|\$\{[^}]*\})+$"
@@ -101,17 +102,41 @@ SPLIT = _object(
         "shuffle": FLAG, "seed": {"type": "integer", "minimum": 0},
     }
 )  # fmt: skip
-SOURCE = {
-    "type": "object",
-    "properties": {"kind": {"enum": ["csv", "parquet", "npz", "memory"]}, "path": LIST_OR_TEXT},
-    "required": ["kind"],
-    "additionalProperties": False,
-}
+SOURCE = _object(
+    {
+        "kind": {"enum": list(SOURCE_SETTINGS)}, "path": LIST_OR_TEXT,
+        "delimiter": {"type": "string", "minLength": 1, "maxLength": 1},
+        "memory": FLAG, "buffer": _or_expression(POSITIVE),
+        "unit": {"enum": ["char", "byte"]}, "window": _or_expression(POSITIVE),
+        "stride": _or_expression(POSITIVE),
+        "unknown": {"type": "string", "minLength": 1, "maxLength": 1},
+        "augment": {
+            "type": "array",
+            "items": {
+                "type": "object", "properties": {"op": {"enum": list(AUGMENTATIONS)}},
+                "required": ["op"],
+            },
+        },
+        "doc": TEXT,
+    },
+    ["kind"],
+)  # fmt: skip
 DATA = _object(
     {"source": SOURCE, "columns": _map_of(COLUMN), "split": SPLIT, "doc": TEXT}, ["source"]
 )
 
 NAMED = {"type": ["string", "object"], "properties": {"op": TEXT}, "required": ["op"]}
+DECAY = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+EMA = {
+    **DECAY, "type": ["number", "object"], "properties": {"decay": DECAY},
+    "required": ["decay"], "additionalProperties": False,
+}  # fmt: skip
+INIT_FROM = {
+    "type": ["string", "object"],
+    "properties": {"path": TEXT, "match": {"enum": ["strict", "matched"]}},
+    "required": ["path"],
+    "additionalProperties": False,
+}
 TRAIN = _object(
     {
         "loss": {"type": ["string", "object", "array"]}, "optimizer": NAMED, "scheduler": NAMED,

@@ -186,6 +186,8 @@ def _form(form: Mapping[str, Any]) -> list[str]:
     types = form.get("type", [])
     types = [types] if isinstance(types, str) else types
     words = [_NOUNS[t] for t in types]
+    if form.get("maxLength") == 1:
+        words = ["a single character"]
     if types == ["array"]:
         inner = form.get("items", {})
         parts = [f.get("type") for f in inner.get("anyOf", [inner])]

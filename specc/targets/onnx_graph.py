@@ -244,7 +244,7 @@ class NodeBuilder:
         self,
         op_type: str,
         *inputs: Ref | None,
-        type: TensorType | None = None,  # noqa: A002
+        type: TensorType | None = None,
         **attributes: Any,
     ) -> Ref:
         """See `OnnxBuilder.op`."""

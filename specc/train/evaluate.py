@@ -10,7 +10,7 @@ import torch
 
 from specc.train.batches import Batches
 from specc.train.metrics import Metric
-from specc.train.step import Forward
+from specc.train.forward import Forward
 
 CHUNK_BYTES = 1 << 20
 MOST_ROWS = 4096

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from specc.train.batches import Batches
-from specc.train.step import Forward
+from specc.train.forward import Forward
 
 
 class _Captured(Exception):  # noqa: N818 - ends a forward pass early, and is no error

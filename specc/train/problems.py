@@ -18,7 +18,10 @@ def nowhere(_: Pointer) -> Span | None:
 
 
 class TrainError(Exception):
-    """One thing that is wrong, with the keys that lead to it from where it was found."""
+    """One thing that is wrong, with the keys that lead to it from where it was found.
+
+    A `label` says a place outside the section, where that tells more.
+    """
 
     def __init__(
         self,
@@ -27,23 +30,42 @@ class TrainError(Exception):
         *at: str | int,
         hint: str | None = None,
         notes: tuple[str, ...] = (),
+        label: Label | None = None,
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.at = code, message, at
-        self.hint, self.notes = hint, notes
+        self.hint, self.notes, self.label = hint, notes, label
 
     def under(self, *prefix: str | int) -> TrainError:
         """The same problem seen from further out."""
         return TrainError(
-            self.code, self.message, *prefix, *self.at, hint=self.hint, notes=self.notes
-        )
+            self.code, self.message, *prefix, *self.at, hint=self.hint, notes=self.notes,
+            label=self.label,
+        )  # fmt: skip
+
+    def rooted(self) -> RootedError:
+        """The same problem, found while training but standing elsewhere in the spec."""
+        return RootedError(self.code, self.message, *self.at, hint=self.hint, notes=self.notes)
 
     def diagnostic(self, locate: Locate) -> Diagnostic:
         """The finding, at the innermost part of its pointer that the spec's text has."""
+        if self.label:
+            return Diagnostic(
+                self.code, self.message, self.label, notes=self.notes, hint=self.hint
+            )
         spans = (locate(self.at[:end]) for end in range(len(self.at), 0, -1))
         span = next((s for s in spans if s is not None), None)
         primary = Label(span) if span else None
         return Diagnostic(self.code, self.message, primary, notes=self.notes, hint=self.hint)
+
+
+class RootedError(TrainError):
+    """A problem whose keys lead to it from the root of the spec."""
+
+    def under(self, *prefix: str | int) -> TrainError:
+        """Itself: there is nothing further out."""
+        del prefix
+        return self
 
 
 def raise_all(problems: Iterable[TrainError], locate: Locate) -> None:

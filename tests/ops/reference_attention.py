@@ -23,6 +23,11 @@ TORCH_ONNX_CANNOT |= {
     "cdist": "leaves out the absolute value, and adds an epsilon",
     "CosineSimilarity-2": "writes a sum over an axis that the shorter input lacks",
     "cosine_similarity-2": "writes a sum over an axis that the shorter input lacks",
+    "CosineSimilarity-3": "takes the length before it broadcasts",
+    "CosineSimilarity-4": "takes the length before it broadcasts",
+    "cosine_similarity-3": "takes the length before it broadcasts",
+    "cosine_similarity-4": "takes the length before it broadcasts",
+    **{f"EmbeddingBag-{i}": "refuses padding_idx" for i in (3, 4, 5)},
     "scaled_dot_product_attention-8": "refuses enable_gqa",
     "scaled_dot_product_attention-9": "refuses enable_gqa",
     "scaled_dot_product_attention-10": "refuses enable_gqa",
@@ -31,8 +36,8 @@ TORCH_ONNX_CANNOT |= {
 
 
 @custom("scaled_dot_product_attention")
-def _attention(*inputs: torch.Tensor, dropout_p: float = 0.0, **params: Any) -> torch.Tensor:
-    return F.scaled_dot_product_attention(*inputs, **params)
+def _attention(*inputs: torch.Tensor, **params: Any) -> torch.Tensor:
+    return F.scaled_dot_product_attention(*inputs, **params | {"dropout_p": 0.0})
 
 
 @custom("MultiheadAttention")
@@ -45,7 +50,9 @@ def _multihead(
     width, kdim, vdim = (x.shape[-1] for x in (query, key, value))
     module = nn.MultiheadAttention(width, kdim=kdim, vdim=vdim, **params).eval()
     module.load_state_dict(state)
-    results = module(query, key, value, padding, need_weights, mask, average_attn_weights, is_causal)
+    results = module(
+        query, key, value, padding, need_weights, mask, average_attn_weights, is_causal
+    )
     return results if need_weights else results[0]
 
 
@@ -79,3 +86,29 @@ def _bilinear(
     module = nn.Bilinear(x1.shape[-1], x2.shape[-1], **params).eval()
     module.load_state_dict(state)
     return module(x1, x2)
+
+
+@custom("rotary_embedding")
+def _rotary(
+    x: torch.Tensor, positions: torch.Tensor | None = None, cos: torch.Tensor | None = None,
+    sin: torch.Tensor | None = None, *, base: float = 10000.0, rotary_dim: int | None = None,
+    interleaved: bool = False,
+) -> torch.Tensor:  # fmt: skip
+    """`x * cos + rotated(x) * sin`, the form in which language models are published."""
+    size = rotary_dim or x.shape[-1]
+    if positions is None:
+        positions = torch.arange(x.shape[-2])
+    if cos is None or sin is None:
+        speeds = 1.0 / (base ** (torch.arange(0, size, 2).float() / size))
+        angles = positions.float().unsqueeze(-1) * speeds
+        cos, sin = angles.cos(), angles.sin()
+    part, rest = x[..., :size], x[..., size:]
+    if interleaved:
+        cos, sin = (t.repeat_interleave(2, dim=-1) for t in (cos, sin))
+        turned = torch.stack((-part[..., 1::2], part[..., ::2]), dim=-1).flatten(-2)
+    else:
+        cos, sin = (torch.cat((t, t), dim=-1) for t in (cos, sin))
+        turned = torch.cat((-part[..., size // 2 :], part[..., : size // 2]), dim=-1)
+    if cos.ndim == 3:
+        cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    return torch.cat((part * cos + turned * sin, rest), dim=-1)

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from tests.ops.reference import TORCH_ONNX_CANNOT, custom
+from tests.ops.reference import EVALUATOR_IS_WRONG, TORCH_ONNX_CANNOT, custom
+from tests.ops.reference_shape import worked_out
 
 
 def convolution(name: str, axes: int) -> None:
@@ -26,14 +28,22 @@ for _axes in (1, 2, 3):
     convolution(f"Conv{_axes}d", _axes)
     convolution(f"ConvTranspose{_axes}d", _axes)
 
-TORCH_ONNX_CANNOT.update({
-    "Conv2d-3": "writes auto_pad SAME with dilations, which ONNX Runtime refuses",
-    **{f"CircularPad{n}d-1": "slices past the last axis of an unbatched input" for n in (1, 2, 3)},
-    **{f"CircularPad{n}d-2": "drops the axis's middle where a pad is negative" for n in (1, 2, 3)},
-    "pad-7": "drops the axis's middle where a pad is negative",
-    "pad-3": "leaves int16 to Pad, which ONNX Runtime has no kernel for",
-    "pad-9": "leaves int16 to Pad, which ONNX Runtime has no kernel for",
-})
+TORCH_ONNX_CANNOT.update(
+    {
+        "Conv2d-3": "writes auto_pad SAME with dilations, which ONNX Runtime refuses",
+        **{
+            f"CircularPad{n}d-1": "slices past the last axis of an unbatched input"
+            for n in (1, 2, 3)
+        },
+        **{
+            f"CircularPad{n}d-2": "drops the axis's middle where a pad is negative"
+            for n in (1, 2, 3)
+        },
+        "pad-7": "drops the axis's middle where a pad is negative",
+        "pad-3": "leaves int16 to Pad, which ONNX Runtime has no kernel for",
+        "pad-9": "leaves int16 to Pad, which ONNX Runtime has no kernel for",
+    }
+)
 
 _UNBATCHED = "leaves out the batch axis, without which ONNX's pooling has no form"
 _INTEGERS = "leaves integers to MaxPool, which ONNX does not define for them"
@@ -52,3 +62,32 @@ for _n in (1, 2, 3):
             TORCH_ONNX_CANNOT[f"{_full}-3"] = "needs an output size that divides the input's"
             if _n > 1:
                 TORCH_ONNX_CANNOT[f"{_full}-4"] = "needs an output size that divides the input's"
+
+for _case in ("ConvTranspose1d-1", "ConvTranspose2d-1", "ConvTranspose2d-2", "ConvTranspose3d-1"):
+    EVALUATOR_IS_WRONG[_case] = "cannot broadcast its own arrays where there are groups"
+TORCH_ONNX_CANNOT["ConvTranspose2d-2"] = (
+    "writes output_padding that is not less than the stride, which ONNX Runtime refuses"
+)
+
+
+@custom("interpolate")
+def _interpolate(x: torch.Tensor, **params: Any) -> torch.Tensor:
+    return F.interpolate(x, **{k: worked_out(v, (x,)) for k, v in params.items()})
+
+
+TORCH_ONNX_CANNOT["interpolate-2"] = "has no nearest-exact at opset 17"
+TORCH_ONNX_CANNOT["interpolate-3"] = "has no nearest-exact at opset 17"
+TORCH_ONNX_CANNOT["interpolate-15"] = "needs an output size that divides the input's"
+for _index in range(16, 20):
+    TORCH_ONNX_CANNOT[f"interpolate-{_index}"] = "has no antialias at opset 17"
+
+for _name in ("ChannelShuffle", "channel_shuffle"):
+    TORCH_ONNX_CANNOT[_name] = "has no channel_shuffle"
+for _name in ("Fold", "fold"):
+    TORCH_ONNX_CANNOT[_name] = "has no col2im at opset 17"
+for _name in ("Unfold-3", "unfold-3"):
+    TORCH_ONNX_CANNOT[_name] = "pads an unbatched input as if it had a batch axis"
+for _name in ("PixelShuffle", "PixelUnshuffle", "pixel_shuffle", "pixel_unshuffle"):
+    TORCH_ONNX_CANNOT.update({f"{_name}-{_n}": "takes batches of images only" for _n in (1, 2)})
+for _name in ("PixelShuffle-3", "pixel_shuffle-3"):
+    TORCH_ONNX_CANNOT[_name] = "leaves bool to DepthToSpace, which ONNX Runtime has no kernel for"

@@ -12,6 +12,9 @@ from tests.ops.reference import TORCH_ONNX_CANNOT, custom
 
 TENSORS = {
     "CrossEntropyLoss": ("weight",),
+    "NLLLoss": ("weight",),
+    "MultiMarginLoss": ("weight",),
+    "MultiLabelSoftMarginLoss": ("weight",),
     "BCELoss": ("weight",),
     "BCEWithLogitsLoss": ("weight", "pos_weight"),
 }
@@ -34,7 +37,11 @@ for _name, _tensors in TENSORS.items():
 
 
 TORCH_ONNX_CANNOT |= dict.fromkeys(
-    ("L1Loss", "HuberLoss", "SmoothL1Loss", "BCELoss", "SoftMarginLoss"),
+    (
+        "L1Loss", "HuberLoss", "SmoothL1Loss", "BCELoss", "SoftMarginLoss", "CTCLoss",
+        "CosineEmbeddingLoss", "HingeEmbeddingLoss", "MarginRankingLoss", "MultiLabelMarginLoss",
+        "MultiMarginLoss", "PoissonNLLLoss", "TripletMarginLoss",
+    ),
     "the TorchScript exporter has no form of this loss",
 )
 TORCH_ONNX_CANNOT |= {
@@ -42,3 +49,11 @@ TORCH_ONNX_CANNOT |= {
     "probabilities as target"
     for i in range(5, 14)
 }
+TORCH_ONNX_CANNOT["NLLLoss-3"] = "the TorchScript exporter needs a batch axis"
+TORCH_ONNX_CANNOT["TripletMarginWithDistanceLoss"] = (
+    "the TorchScript exporter's distance rounds more than the bound allows"
+)
+TORCH_ONNX_CANNOT |= dict.fromkeys(
+    ("AdaptiveLogSoftmaxWithLoss-0", "AdaptiveLogSoftmaxWithLoss-2"),
+    "the TorchScript exporter fixes how many targets fall into each cluster",
+)

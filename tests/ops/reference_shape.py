@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import einops
 import torch
 
 from tests.ops.reference import EVALUATOR_IS_WRONG, TORCH_ONNX_CANNOT, custom
@@ -22,6 +23,7 @@ TORCH_ONNX_CANNOT |= {
     "masked_fill-2": "its tracer takes no bool as a number",
     "narrow-3": "it ends at 0 where the last positions are meant",
     "ones_like": "the input is used for its shape alone, and it drops inputs without a use",
+    "reduce-3": "it writes ReduceMax of bool, which opset 17 does not have",
     "roll-2": "it needs axes",
     "roll-3": "it gives more elements where the shift is larger than the axis",
     "roll-4": "it gives more elements where the shift is larger than the axis",
@@ -39,6 +41,8 @@ def worked_out(value: Any, inputs: tuple[torch.Tensor, ...]) -> Any:
     """A parameter with its `${…}` replaced by the number that it is for these inputs."""
     if isinstance(value, tuple | list):
         return type(value)(worked_out(item, inputs) for item in value)
+    if isinstance(value, dict):
+        return {key: worked_out(item, inputs) for key, item in value.items()}
     if isinstance(value, str) and value.startswith("${"):
         return eval(value[2:-1], {f"i{n}": x for n, x in enumerate(inputs)})
     return value
@@ -152,3 +156,16 @@ def _getitem(*inputs: torch.Tensor, index: Any) -> torch.Tensor:
         return words[value] if isinstance(value, str) else value
 
     return inputs[0][tuple(item(worked_out(value, inputs)) for value in index)]
+
+
+def _patterned(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def call(
+        x: torch.Tensor, *, pattern: str, axes: Mapping[str, Any] | None = None, **params: Any
+    ) -> torch.Tensor:
+        return function(x, pattern, **params, **worked_out(dict(axes or {}), (x,)))
+
+    return call
+
+
+for _name in ("rearrange", "reduce", "repeat"):
+    custom(_name)(_patterned(getattr(einops, _name)))

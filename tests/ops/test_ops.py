@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 
 from specc.ir.dims import evaluate
 from specc.ir.graph import Graph
-from specc.ops import REGISTRY
+from specc.ops import REGISTRY, OpError
 from specc.ops.op import Example
 from specc.passes.resolve import resolve
 from specc.runtime.build import compile_graph
@@ -206,6 +206,11 @@ def _session(data: bytes) -> ort.InferenceSession:
 @pytest.mark.parametrize(("name", "ex"), CASES)
 def test_onnx_equals_pytorch(name: str, ex: Example, opset: int) -> None:
     graph, module = built(name, ex)
+    if REGISTRY[name].no_onnx:
+        with pytest.raises(OpError) as refusal:
+            onnx_graph(graph, opset)
+        assert refusal.value.code == "T407"
+        return
     data = model_bytes(onnx_model(onnx_graph(graph, opset), module.state_dict()))
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)

@@ -27,12 +27,13 @@ TORCH = {
 UNARY = [
     name
     for name, cls in REGISTRY.items()
-    if cls.__module__ == "specc.ops.pointwise" or name in ("logical_not", "bitwise_not", "nan_to_num")
+    if cls.__module__ == "specc.ops.pointwise"
+    or name in ("logical_not", "bitwise_not", "nan_to_num")
 ]
 REDUCTIONS = [
     name
     for name, cls in REGISTRY.items()
-    if cls.__module__.rsplit(".")[-1] in ("reduce", "moments", "cumulative", "sort")
+    if cls.__module__.rsplit(".")[-1] in ("reduce", "moments", "cumulative", "sort", "extremes")
 ]
 REQUIRED = {"topk": {"k": 1}, "kthvalue": {"k": 1}, "cumsum": {"dim": 0}, "cumprod": {"dim": 0}}
 

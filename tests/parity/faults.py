@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from models import Edit, attribute, edit_weight, find, node
 from onnx import TensorProto
+
+from tests.parity.models import Edit, attribute, edit_weight, find, node
 
 
 def half_precision(model: onnx.ModelProto) -> None:

@@ -101,6 +101,10 @@ def mlp_nodes() -> list[Node]:
     ]
 
 
+def axes(kind: TensorType) -> list[int | str]:
+    return [size if isinstance(size, int) else str(size) for size in kind.shape]
+
+
 CONSTANTS = {"spatial": np.array([2, 3]), "half": np.array(0.5, np.float32)}
 Edit = Callable[[onnx.ModelProto], None]
 
@@ -112,10 +116,9 @@ def onnx_model(
     types = {DType.float32: TensorProto.FLOAT, DType.int64: TensorProto.INT64, DType.bool: 9}
     inputs = [(i.name, i.type) for i in interface.inputs]
     declared = [
-        [helper.make_tensor_value_info(n, types[t.dtype], [s if isinstance(s, int) else str(s) for s in t.shape])
-         for n, t in values]
+        [helper.make_tensor_value_info(n, types[t.dtype], axes(t)) for n, t in values]
         for values in (inputs, interface.outputs)
-    ]  # fmt: skip
+    ]
     read = {name for made in nodes for name in made.input}
     weights = {n: t.detach().numpy() for n, t in state.items()} | CONSTANTS
     initializers = [numpy_helper.from_array(v, n) for n, v in weights.items() if n in read]

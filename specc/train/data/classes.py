@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -72,10 +73,14 @@ def sorted_labels(values: Iterable[Label]) -> list[Label]:
     return sorted(unique, key=str)
 
 
-def labels_of(factors: Factors, rows: Array | None = None) -> list[Label]:
-    """The labels that occur in these rows (default: all), in order."""
-    codes = factors.codes if rows is None else factors.codes[rows]
-    return sorted_labels(factors.values[code] for code in np.unique(codes) if code >= 0)
+def class_counts(factors: Factors, rows: Array) -> Counter[Label]:
+    """How often each label occurs in these rows."""
+    return _counted(factors.values, factors.codes[rows])
+
+
+def _counted(values: Sequence[Label], codes: Array) -> Counter[Label]:
+    found, times = np.unique(codes[codes >= 0], return_counts=True)
+    return Counter({values[i]: n for i, n in zip(found.tolist(), times.tolist(), strict=True)})
 
 
 def class_codes(factors: Factors, labels: Sequence[Label], rows: Array, cells: Cells) -> Array:
@@ -149,16 +154,16 @@ def split_words(raw: Raw, cells: Cells, missing: str | float | None) -> Words:
     return Words(_distinct(pc.list_flatten(lists)), starts)
 
 
-def vocabulary(words: Words, rows: Array, size: int) -> list[Label]:
-    """The most frequent words of these rows; of equally frequent ones, the alphabetically first."""
+def word_counts(words: Words, rows: Array) -> Counter[Label]:
+    """How often each word occurs in these rows."""
     in_rows = np.zeros(len(words.starts), bool)
     in_rows[rows] = True
-    codes = words.words.codes[np.repeat(in_rows, words.lengths)]
-    found, times = np.unique(codes[codes >= 0], return_counts=True)
-    counts = dict(zip(found.tolist(), times.tolist(), strict=True))
-    values = words.words.values
-    ranked = sorted(counts, key=lambda code: (-counts[code], str(values[code])))
-    return [values[code] for code in ranked[:size]]
+    return _counted(words.words.values, words.words.codes[np.repeat(in_rows, words.lengths)])
+
+
+def vocabulary(counts: Counter[Label], size: int) -> list[Label]:
+    """The most frequent words; of equally frequent ones, the alphabetically first."""
+    return sorted(counts, key=lambda word: (-counts[word], str(word)))[:size]
 
 
 def multi_hot(words: Words, known: Sequence[Label], rows: Array, width: int) -> Array:

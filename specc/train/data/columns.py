@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from math import prod
 from typing import Any
 
+import numpy as np
+
 from specc.ir.graph import InputInfo, Interface
-from specc.train.data.table import Table
+from specc.train.data.files import natural_key
+from specc.train.data.numbers import Cells
+from specc.train.data.table import Array, Table
 from specc.train.problems import TrainError
 
 RowShape = tuple[int | None, ...]
@@ -34,6 +38,7 @@ class ColumnSpec:
     high: int | None = None
     listed: bool = True
     """Whether `data.columns` has it, rather than a table column having a model input's name."""
+    is_input: bool = False
 
     def sources(self, table: Table) -> list[str]:
         """The table's columns it is made of, those of a glob in natural order."""
@@ -66,12 +71,6 @@ def _matching(pattern: str, table: Table) -> list[str]:
     if not names:
         raise TrainError("D502", f"no column of `{table.name}` matches `{pattern}`")
     return names
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sorts digits by their value, so that `pixel_2` comes before `pixel_10`."""
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p]
 
 
 def column_specs(
@@ -109,6 +108,7 @@ def _spec(
         info.low if info else None,
         info.high if info else None,
         listed,
+        info is not None,
     )
 
 
@@ -132,6 +132,44 @@ def _input_shape(name: str, info: InputInfo, declared: RowShape | None) -> RowSh
             "shape",
         )
     return tuple(b if a is None else a for a, b in zip(wanted, declared, strict=True))
+
+
+def fitted_shape(column: ColumnSpec, row: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that a column gives to rows of another one; raises `TrainError` D507."""
+    if column.shape is None:
+        return row
+    open_axes = sum(size is None for size in column.shape)
+    if open_axes > 1:
+        if len(row) == len(column.shape) and all(
+            want in (None, size) for want, size in zip(column.shape, row, strict=True)
+        ):
+            return row
+    else:
+        values = prod(row)
+        known = prod(size for size in column.shape if size is not None)
+        if values == known or (open_axes and known and values % known == 0):
+            return tuple(values // known if size is None else size for size in column.shape)
+    values = prod(row)
+    raise TrainError(
+        "D507",
+        f"column `{column.name}` has {values} value{'s' * (values != 1)} a row, which shape "
+        f"{show(column.shape)} can't hold",
+        "shape",
+    )
+
+
+def check_bounds(array: Array, column: ColumnSpec, cells: Cells) -> None:
+    """Raises `TrainError` D505 for a value outside of `low` and `high`."""
+    low, high = column.low, column.high
+    bad = np.zeros(array.shape, bool)
+    if low is not None:
+        bad |= array < low
+    if high is not None:
+        bad |= array >= high
+    if bad.any():
+        row = int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
+        where = f"{'…' if low is None else low} to {'…' if high is None else high - 1}"
+        raise cells.fail("D505", row, f"{array[bad][0]} is out of range, {where}", "from")
 
 
 def show(shape: RowShape) -> str:

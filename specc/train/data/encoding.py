@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,17 +11,20 @@ import numpy as np
 from specc.train.data.classes import (
     Label,
     class_codes,
+    class_counts,
     factorize,
-    labels_of,
     multi_hot,
     one_hot,
+    sorted_labels,
     split_words,
     vocabulary,
+    word_counts,
 )
-from specc.train.data.columns import ColumnSpec, show
+from specc.train.data.columns import ColumnSpec, check_bounds, fitted_shape
+from specc.train.data.lazy import Lazy
 from specc.train.data.numbers import Cells, number_column
 from specc.train.data.table import Array, Table
-from specc.train.problems import TrainError
+from specc.train.problems import TrainError, listed
 
 Labels = Mapping[str, list[Label]]
 """For each encoded column its classes, or its vocabulary, in the order of their numbers."""
@@ -29,26 +33,52 @@ Labels = Mapping[str, list[Label]]
 def learn_labels(column: ColumnSpec, table: Table, rows: Array) -> list[Label]:
     """The classes or the vocabulary of a column in its training rows.
 
-    Raises `TrainError` D504 or D507.
+    Raises `TrainError` D504, D505 or D507.
     """
+    return chosen_labels(column, label_counts(column, table, rows))
+
+
+def label_counts(column: ColumnSpec, table: Table, rows: Array) -> Counter[Label]:
+    """How often each label or word of a column occurs in these rows."""
     cells = _cells(column, table)
     raw = table.raw(cells.column)
+    if isinstance(raw, Lazy):
+        what = f"column `{cells.column}` can't be encoded, since it is not in memory"
+        raise TrainError("D507", what, "encode")
+    if column.encode == "multi_hot":
+        return word_counts(split_words(raw, cells, column.missing), rows)
+    return class_counts(factorize(raw, cells, column.missing), rows)
+
+
+def chosen_labels(column: ColumnSpec, counts: Counter[Label]) -> list[Label]:
+    """The labels in order, or the most frequent words; raises `TrainError` D505 or D507."""
     if column.encode != "multi_hot":
-        return labels_of(factorize(raw, cells, column.missing), rows)
+        labels = sorted_labels(counts)
+        if column.encode == "class" and column.high is not None and len(labels) > column.high:
+            taker = "input takes" if column.is_input else "model gives"
+            message = f"column `{column.name}` has {len(labels)} classes and the {taker} "
+            raise TrainError("D505", f"{message}{column.high}", "encode")
+        return labels
     width = _width(column)
     if width is None:
         raise TrainError(
             "D507", f"column `{column.name}` needs a shape", "shape",
             hint='say how many words to keep: `"shape": [1000]`',
         )  # fmt: skip
-    return vocabulary(split_words(raw, cells, column.missing), rows, width)
+    return vocabulary(counts, width)
 
 
-def encode_column(column: ColumnSpec, table: Table, rows: Array, labels: Labels) -> Array:
+def encode_column(
+    column: ColumnSpec, table: Table, rows: Array, labels: Labels
+) -> Array | Lazy:
     """The rows of one column in the shape of a batch; small integers may await conversion.
 
     Raises `TrainError` D502 to D507 or D512 to D514.
     """
+    if is_lazy(column, table):
+        cells = _cells(column, table)
+        lazy: Lazy = table.raw(cells.column).fitted(column, rows, cells)
+        return lazy
     if column.encode is None:
         array = _numbers(column, table)[rows]
     elif column.encode == "multi_hot":
@@ -58,23 +88,38 @@ def encode_column(column: ColumnSpec, table: Table, rows: Array, labels: Labels)
         array = multi_hot(words, known, rows, _width(column) or len(known))
     else:
         array = _classes(column, table, rows, labels[column.name])
-    array = _reshaped(array, column)
-    _check_bounds(array, column, table, rows)
+    array = array.reshape(len(array), *fitted_shape(column, array.shape[1:]))
+    check_bounds(array, column, Cells(table, column.sources(table)[0], rows))
     return array
+
+
+def is_lazy(column: ColumnSpec, table: Table) -> bool:
+    """Whether a source of the column makes its rows when they are asked for."""
+    return any(isinstance(table.raw(name), Lazy) for name in column.sources(table))
 
 
 def encode_inputs(
     columns: Mapping[str, ColumnSpec], labels: Labels, table: Table
-) -> dict[str, Array]:
-    """All rows of a table as a model takes them, each array of its column's dtype.
+) -> dict[str, Array | Lazy]:
+    """All rows of a table as a model takes them, each of its column's dtype; images stay lazy.
 
     Raises `TrainError` as `encode_column` does.
     """
     rows = np.arange(table.select(used_columns(columns.values(), table)).rows)
     return {
-        name: encode_column(column, table, rows, labels).astype(numpy_dtype(column.dtype))
+        name: _encoded_input(column, table, rows, labels).astype(numpy_dtype(column.dtype))
         for name, column in columns.items()
     }
+
+
+def _encoded_input(column: ColumnSpec, table: Table, rows: Array, labels: Labels) -> Array | Lazy:
+    try:
+        return encode_column(column, table, rows, labels)
+    except TrainError as problem:
+        if problem.code != "D512":
+            raise
+        hint = f"known: {listed(labels[column.name])}"
+        raise TrainError(problem.code, problem.message, hint=hint) from problem
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
@@ -127,42 +172,3 @@ def _classes(column: ColumnSpec, table: Table, rows: Array, labels: list[Label])
 def _width(column: ColumnSpec) -> int | None:
     sizes = column.shape or ()
     return int(np.prod([s for s in sizes if s])) if sizes and None not in sizes else None
-
-
-def _reshaped(array: Array, column: ColumnSpec) -> Array:
-    if column.shape is None:
-        return array
-    open_axes = sum(size is None for size in column.shape)
-    if open_axes > 1:
-        if array.ndim - 1 == len(column.shape):
-            return array
-    else:
-        sizes = [-1 if size is None else size for size in column.shape]
-        known = int(np.prod([size for size in sizes if size > 0]))
-        per_row = int(np.prod(array.shape[1:]))
-        if per_row == known or (open_axes and known and per_row % known == 0):
-            return array.reshape(len(array), *sizes)
-    per_row = int(np.prod(array.shape[1:]))
-    raise TrainError(
-        "D507",
-        f"column `{column.name}` has {per_row} value{'s' * (per_row != 1)} a row, which shape "
-        f"{show(column.shape)} can't hold",
-        "shape",
-    )
-
-
-def _check_bounds(array: Array, column: ColumnSpec, table: Table, rows: Array) -> None:
-    if column.low is None and column.high is None:
-        return
-    bad = np.zeros(array.shape, bool)
-    if column.low is not None:
-        bad |= array < column.low
-    if column.high is not None:
-        bad |= array >= column.high
-    if bad.any():
-        row = int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
-        source = column.sources(table)[0]
-        high = None if column.high is None else column.high - 1
-        where = f"{'…' if column.low is None else column.low} to {'…' if high is None else high}"
-        what = f"{array[bad][0]} is out of range, {where}"
-        raise Cells(table, source).fail("D505", int(rows[row]), what, "from")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ MISSING_WORDS = pa.array(
 )
 """What pyarrow's csv reader takes for an empty cell of a numeric column, and `None`."""
 
+DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T]|$)|\d\d?[./]\d\d?[./]\d{4}\b")
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -24,9 +27,12 @@ class Cells:
 
     table: Table
     column: str
+    rows: Array | None = None
+    """The rows of the table that are looked at, if these are not all."""
 
     def fail(self, code: str, row: int, what: str, *at: str, hint: str | None = None) -> TrainError:
         """A problem with one cell; `row` counts from 0."""
+        row = row if self.rows is None else self.rows[row]
         place = self.table.place(int(row), self.column)
         return TrainError(code, f"{place}: {what}", *at, hint=hint)
 
@@ -40,8 +46,12 @@ def number_column(table: Table, name: str, dtype: str, missing: str | float | No
     Shape: `(rows,)`, or `(rows, …)` for lists and arrays.
     Raises `TrainError` D503, D504, D507, D513 or D514.
     """
-    cells = Cells(table, name)
-    values = _values(table.raw(name), cells)
+    return numbers_of(table.raw(name), Cells(table, name), dtype, missing)
+
+
+def numbers_of(raw: Raw, cells: Cells, dtype: str, missing: str | float | None) -> Array:
+    """The same for raw values that are at hand."""
+    values = _values(raw, cells)
     if values.dtype.kind == "f":
         values = _without_gaps(values, cells, missing)
     return _fitted(values, cells, dtype)
@@ -86,9 +96,9 @@ def _from_numpy(raw: Array, cells: Cells) -> Array:
         raise TrainError("D503", message, "from") from error
 
 
-def _is_date(cells: Cells) -> TrainError:
+def _is_date(cells: Cells, row: int = 0) -> TrainError:
     return cells.fail(
-        "D503", 0, "a date or time is not a number", "from",
+        "D503", row, "a date or time is not a number", "from",
         hint="turn it into numbers first, such as days since a fixed date",
     )  # fmt: skip
 
@@ -121,6 +131,8 @@ def _from_text(raw: Raw, cells: Cells) -> Array:
     except pa.ArrowException:
         row = next(i for i, text in enumerate(numbers.to_pylist()) if not _is_number(text))
     text = raw[row].as_py()
+    if DATE.match(text.strip()):
+        raise _is_date(cells, row)
     hint = 'for categories, use `"encode": "class"` or `"one_hot"`'
     raise cells.fail("D503", row, f"`{text}` is not a number", "from", hint=hint)
 

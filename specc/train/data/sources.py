@@ -16,6 +16,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from specc.train.data.archive import npz_arrays
+from specc.train.data.files import check_file
+from specc.train.data.lazy import Mapped
 from specc.train.data.table import Table, csv_rows
 from specc.train.problems import TrainError, did_you_mean, listed
 
@@ -54,7 +57,7 @@ def read_table(path: Path, settings: Mapping[str, Any], name: str | None = None)
             "kind",
             hint=did_you_mean(kind, SOURCES) or f"kinds: {listed([*SOURCES, 'memory'])}",
         )
-    _check_file(path, name)
+    check_file(path, name)
     table = SOURCES[kind](path, name, settings)
     if not table.columns or not table.rows:
         raise TrainError("D506", f"`{name}` holds no rows", "path")
@@ -73,34 +76,18 @@ def table_from_arrays(arrays: Mapping[str, Any], name: str = "memory") -> Table:
     return Table(name, columns)
 
 
-def _check_file(path: Path, name: str) -> None:
-    if path.is_dir():
-        raise TrainError("D510", f"`{name}` is a folder, not a file", "path")
-    if not path.exists():
-        near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, near)
-        raise TrainError("D501", f"there is no file `{name}`", "path", hint=hint)
-    try:
-        size = path.stat().st_size
-        path.open("rb").close()
-    except OSError as error:
-        raise TrainError("D501", f"`{name}` can't be read: {error.strerror}", "path") from error
-    if not size:
-        raise TrainError("D506", f"`{name}` is empty", "path")
-
-
 @source("csv")
 def _read_csv(path: Path, name: str, settings: Mapping[str, Any]) -> Table:
     delimiter = settings.get("delimiter", ",")
     with path.open("rb") as file:
         if b"\0" in file.read(1 << 16):
             raise TrainError("D510", f"`{name}` is not text, so not a csv file", "path")
-    names = _header(path, name, delimiter)
+    names = csv_header(path, name, delimiter)
     parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     try:
         table = pa.csv.read_csv(path, parse_options=parse)
     except pa.ArrowInvalid as error:
-        _check_row_lengths(path, name, delimiter)
+        check_row_lengths(path, name, delimiter)
         table = _read_as_text(path, name, names, parse, error)
     return Table(name, _by_name(table), path, delimiter)
 
@@ -116,7 +103,8 @@ def _read_as_text(path: Path, name: str, names: list[str], parse: Any, error: Ex
         raise TrainError("D510", f"`{name}` can't be read as csv: {message}", "path") from error
 
 
-def _header(path: Path, name: str, delimiter: str) -> list[str]:
+def csv_header(path: Path, name: str, delimiter: str) -> list[str]:
+    """The names of the columns; raises `TrainError` D510 where one occurs twice."""
     _, names = next(iter(csv_rows(path, delimiter)), (1, []))
     seen: set[str] = set()
     for column in names:
@@ -126,7 +114,8 @@ def _header(path: Path, name: str, delimiter: str) -> list[str]:
     return names
 
 
-def _check_row_lengths(path: Path, name: str, delimiter: str) -> None:
+def check_row_lengths(path: Path, name: str, delimiter: str) -> None:
+    """Raises `TrainError` D510 for the first row that is not as long as the header."""
     width = 0
     for number, (line, cells) in enumerate(csv_rows(path, delimiter)):
         width = width or len(cells)
@@ -152,13 +141,35 @@ def _read_parquet(path: Path, name: str, settings: Mapping[str, Any]) -> Table: 
 @source("npz")
 def _read_npz(path: Path, name: str, settings: Mapping[str, Any]) -> Table:  # noqa: ARG001
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+        arrays = npz_arrays(path)
     except (ValueError, OSError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        pickled = "pickle" in str(error)
+        pickled = "pickle" in str(error) or "Python objects" in str(error)
         reason = "it holds Python objects" if pickled else "it is not an npz archive"
         raise TrainError("D510", f"`{name}` can't be read as npz: {reason}", "path") from error
-    return table_from_arrays({k: a for k, a in arrays.items() if a.ndim}, name)
+    return _mapped({k: a for k, a in arrays.items() if a.ndim}, name)
+
+
+@source("npy")
+def _read_npy(path: Path, name: str, settings: Mapping[str, Any]) -> Table:  # noqa: ARG001
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, AttributeError, TypeError) as error:
+        pickled = "pickle" in str(error) or "Python objects" in str(error)
+        reason = "it holds Python objects" if pickled else "it is not an npy file"
+        raise TrainError("D510", f"`{name}` can't be read as npy: {reason}", "path") from error
+    if not array.ndim:
+        raise TrainError("D510", f"`{name}` holds a single value, not a column", "path")
+    if array.dtype.names:
+        return table_from_arrays({field: array[field] for field in array.dtype.names}, name)
+    return _mapped({path.stem: array}, name)
+
+
+def _mapped(arrays: Mapping[str, Any], name: str) -> Table:
+    """A table whose arrays of numbers stay in their file."""
+    stays = {k: isinstance(a, np.memmap) and a.dtype.kind in "biuf" for k, a in arrays.items()}
+    return Table(
+        name, {k: Mapped([a]) if stays[k] else np.asarray(a) for k, a in arrays.items()}
+    )
 
 
 def _by_name(table: Any) -> dict[str, Any]:

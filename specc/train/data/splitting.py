@@ -17,6 +17,7 @@ Fractions may add up to less than 1; the rest of the rows is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,24 @@ def _finish(z: Array) -> Array:
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: Array = z ^ (z >> np.uint64(31))
     return mixed
+
+
+def text_hash(text: str) -> int:
+    """A 64-bit hash of a text that is the same in every process."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def hashed_parts(hashes: Array, fractions: Sequence[float]) -> Array:
+    """The part of each row by its hash: an index into `fractions`, or -1 for the rest.
+
+    Which part a row is in depends on no other row.
+    """
+    ends = np.cumsum(fractions)
+    parts = np.searchsorted(ends, hashes / 2.0**64, side="right")
+    # Where the parts are all there is, rounding must not leave a row out.
+    last = int(np.flatnonzero(np.asarray(fractions) > 0)[-1])
+    rest = last if ends[-1] > 1 - 1e-9 else -1
+    return np.where(parts < len(ends), parts, rest)
 
 
 def split_rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from specc.train.problems import TrainError, did_you_mean, listed
 
 Array = NDArray[Any]
 Raw = Any
-"""A NumPy array or a pyarrow `ChunkedArray`, one entry a row."""
+"""A NumPy array, a pyarrow `ChunkedArray` or a `Lazy` column, one entry a row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,8 @@ class Table:
     delimiter: str = ","
     parts: tuple[Table, ...] = ()
     """The tables that this one was put together from, in order."""
+    first: int = 0
+    """How many rows of the file come before these."""
 
     @property
     def rows(self) -> int:
@@ -53,7 +55,7 @@ class Table:
                     f"`{self.name}`: column `{first}` has {len(chosen[first])} rows and column "
                     f"`{name}` has {len(column)}",
                 )
-        return Table(self.name, chosen, self.csv_path, self.delimiter, self.parts)
+        return replace(self, columns=chosen)
 
     def place(self, row: int, column: str) -> str:
         """A cell in words: file, row counted from 1, the file's line for csv, column."""
@@ -61,6 +63,7 @@ class Table:
             if row < part.rows:
                 return part.place(row, column)
             row -= part.rows
+        row += self.first
         line = self._line(row) if self.csv_path else None
         at_line = f" (line {line})" if line else ""
         return f"`{self.name}`, row {row + 1}{at_line}, column `{column}`"
@@ -90,6 +93,9 @@ def concatenated(tables: Sequence[Table]) -> Table:
 
 
 def _joined(name: str, columns: list[Raw]) -> Raw:
+    joined = getattr(columns[0], "joined", None)
+    if joined and all(type(column) is type(columns[0]) for column in columns):
+        return joined(columns)
     if not all(isinstance(column, pa.ChunkedArray) for column in columns):
         return np.concatenate([np.asarray(column) for column in columns])
     tables = [pa.table({name: column}) for column in columns]

@@ -1,0 +1,171 @@
+"""Data that is held in memory: whole tables, cut into parts and encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specc.train.data.classes import Label, factorize
+from specc.train.data.columns import ColumnSpec
+from specc.train.data.encoding import encode_column, is_lazy, learn_labels
+from specc.train.data.files import expanded
+from specc.train.data.images import Images, read_class_folders
+from specc.train.data.lazy import Lazy, Mapped
+from specc.train.data.memory import in_memory
+from specc.train.data.numbers import Cells
+from specc.train.data.sources import SOURCES, read_table, table_from_arrays
+from specc.train.data.splitting import PARTS, split_rows
+from specc.train.data.table import Array, Table, concatenated
+from specc.train.problems import TrainError, did_you_mean, listed, within
+
+Columns = Mapping[str, Array | Lazy]
+"""Encoded rows by column."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some rows of a table."""
+
+    table: Table
+    rows: Array
+
+
+def _tables(
+    source: Mapping[str, Any],
+    base: Path,
+    arrays: Mapping[str, Any] | None,
+    files: Mapping[str, list[str]],
+) -> dict[str, Table]:
+    """The table of each part, or the one that is to be split under the name ""."""
+    if source["kind"] == "memory":
+        if not arrays:
+            message = "data of kind `memory` is handed over in Python, and there is none"
+            raise TrainError("D501", message, "source", "kind")
+        if all(isinstance(part, Mapping) for part in arrays.values()):
+            return {name: table_from_arrays(part, name) for name, part in arrays.items()}
+        return {"": table_from_arrays(arrays)}
+    tables = {}
+    for part, paths in files.items():
+        with within("split", part):
+            tables[part] = _read(paths, base, source)
+    if tables:
+        return tables
+    if "path" not in source:
+        hint = "or a file for each part: `split: {train: …, val: …}`"
+        raise TrainError("D501", "`source` names no `path`", "source", hint=hint)
+    paths = source["path"]
+    with within("source"):
+        return {"": _read([paths] if isinstance(paths, str) else paths, base, source)}
+
+
+def _read(paths: Iterable[str], base: Path, source: Mapping[str, Any]) -> Table:
+    found = [name for path in paths for name in _expanded(path, base)]
+    return concatenated([read_table(base / name, source, name) for name in found])
+
+
+def _expanded(path: str, base: Path) -> list[str]:
+    if not any(char in path for char in "*?[") or (base / path).exists():
+        return [path]
+    folder, pattern = (base / path).parent, Path(path).name
+    names = sorted((p.name for p in folder.glob(pattern)), key=natural_key)
+    if not names:
+        raise TrainError("D501", f"no file matches `{path}`", "path")
+    return [str(Path(path).parent / name) for name in names]
+
+
+def _select(table: Table, columns: Mapping[str, ColumnSpec], sharing: Mapping[str, Any]) -> Table:
+    """Only the raw columns that are used; all that are missing are reported together."""
+    names: list[str] = []
+    problems: list[TrainError] = []
+    for column in columns.values():
+        try:
+            names += column.sources(table)
+        except TrainError as problem:
+            problems.append(_missing_source(column, problem))
+    for key, name in sharing.items():
+        if not isinstance(name, str) or name not in table.columns:
+            problems.append(
+                TrainError("D502", f"`{table.name}` has no column `{name}`", "split", key)
+            )
+        else:
+            names.append(name)
+    if problems:
+        raise ExceptionGroup("columns", problems)
+    return table.select(dict.fromkeys(names))
+
+
+def _missing_source(column: ColumnSpec, problem: TrainError) -> TrainError:
+    if column.listed:
+        return problem.under("columns", column.name, "from")
+    message = f"there is no column for the model's input `{column.name}`"
+    hint = problem.hint or f'say where it comes from: `"{column.name}": {{"from": …}}`'
+    return TrainError("D511", message, "columns", hint=hint)
+
+
+def _parts(
+    tables: Mapping[str, Table], split: Mapping[str, Any], sharing: Mapping[str, str]
+) -> dict[str, Part]:
+    if "" not in tables:
+        return {name: Part(tables[name], np.arange(tables[name].rows))
+                for name in PARTS if name in tables}  # fmt: skip
+    table = tables[""]
+    if len(sharing) > 1:
+        raise TrainError("D509", "`stratify` and `group` can't be had together", "split", "group")
+    numbers = {}
+    for key, name in sharing.items():
+        with within("split", key):
+            factors = factorize(table.raw(name), Cells(table, name), missing="")
+            # By value, so that the numbers don't depend on which comes first in the file.
+            order = sorted(range(len(factors.values)), key=lambda i: str(factors.values[i]))
+            numbers[key] = np.argsort(order)[factors.codes]
+    with within("split"):
+        rows = split_rows(
+            table.rows,
+            {name: split[name] for name in PARTS if name in split},
+            seed=split.get("seed", 0),
+            shuffle=split.get("shuffle", True),
+            strata=numbers.get("stratify"),
+            groups=numbers.get("group"),
+        )
+    return {name: Part(table, part) for name, part in rows.items()}
+
+
+def _encoded(columns: Mapping[str, ColumnSpec], parts: Mapping[str, Part]) -> Dataset:
+    problems: list[TrainError] = []
+    labels: dict[str, list[Label]] = {}
+    encoded: dict[str, dict[str, Array]] = {name: {} for name in parts}
+    for name, column in columns.items():
+        try:
+            if column.encode:
+                labels[name] = learn_labels(column, parts["train"].table, parts["train"].rows)
+                _check_classes(column, len(labels[name]))
+            for part, array in _encode_parts(column, parts, labels):
+                encoded[part][name] = array
+        except TrainError as problem:
+            problems.append(problem.under("columns", name))
+    if problems:
+        raise ExceptionGroup("columns", problems)
+    return Dataset(columns, encoded, labels)
+
+
+def _check_classes(column: ColumnSpec, classes: int) -> None:
+    if column.encode == "class" and column.high is not None and classes > column.high:
+        message = f"column `{column.name}` has {classes} classes and the model gives {column.high}"
+        raise TrainError("D505", message, "encode")
+
+
+def _encode_parts(
+    column: ColumnSpec, parts: Mapping[str, Part], labels: Mapping[str, list[Label]]
+) -> Iterable[tuple[str, Array]]:
+    # Parts of one table are encoded in one go, since each call converts the whole column.
+    tables = {id(part.table): part.table for part in parts.values()}
+    for key, table in tables.items():
+        names = [name for name, part in parts.items() if id(part.table) == key]
+        rows = np.concatenate([parts[name].rows for name in names])
+        array = encode_column(column, table, rows, labels)
+        ends = np.cumsum([len(parts[name].rows) for name in names])
+        yield from zip(names, np.split(array, ends[:-1]), strict=True)

@@ -1,0 +1,202 @@
+"""Shapes, positions and made tensors over symbolic sizes, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import einops
+import onnxruntime as ort
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specc.ir.dims import evaluate, symbol
+from specc.ir.graph import Graph
+from specc.ir.types import DType, OpError, TensorType
+from specc.ops import REGISTRY
+from specc.passes.resolve import resolve
+from specc.runtime.build import compile_graph
+from specc.runtime.export import model_bytes, onnx_model
+from specc.spec.load import load_spec
+from specc.targets.onnx_graph import onnx_graph
+
+N, T = symbol("N"), symbol("T")
+
+
+def graph_of(formula: str, shape: list[Any]) -> Graph:
+    spec, found = load_spec({
+        "specc": 1, "name": "one_formula", "inputs": {"x": {"shape": shape}},
+        "layers": [{"name": "y", "formula": formula}],
+    })  # fmt: skip
+    assert spec, [d.message for d in found.items]
+    graph, found = resolve(spec)
+    assert graph, [d.message for d in found.items]
+    return graph
+
+
+def agree(graph: Graph, shape: list[int], sizes: dict[str, int], wanted: torch.Tensor) -> None:
+    """The declared type, the source and ONNX Runtime all give what PyTorch gives."""
+    module = compile_graph(graph)
+    x = values(shape)
+    (_, value), *_ = graph.outputs
+    assert tuple(evaluate(s, sizes) for s in value.type.shape) == tuple(wanted.shape)
+    torch.testing.assert_close(module(x), wanted, rtol=0, atol=0)
+    model = model_bytes(onnx_model(onnx_graph(graph), module.state_dict()))
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    feeds = {i.name: x.numpy() for i in session.get_inputs()}
+    (made,) = session.run(None, feeds)
+    torch.testing.assert_close(torch.from_numpy(made), wanted, rtol=0, atol=0)
+
+
+def values(shape: list[int]) -> torch.Tensor:
+    return torch.arange(torch.Size(shape).numel(), dtype=torch.float32).reshape(shape)
+
+
+SAME = [
+    "x[:, -1]", "x[0]", "x[..., None]", "x[:, None, :, 0]", "x[:, 1:]", "x[:, :T]", "x[:, ::2]",
+    "x[..., 1:-1]", "x[:, -3:]", "x[:, T - 1:]", "x[:, :-1, 5]", "x[:, :100, 2:50:3]", "x[:, 9:]",
+    "x[:, :-9]", "x[:, T - 1]", "x[:, arange(T)]", "x[0, :, arange(3)]", "x[None, ..., -1:]",
+    "x[:, T // 2:]", "x[:, 1:T]", "x[:N]",
+    "arange(T)", "arange(1, T + 1)", "arange(0, 2*T, 2)", "arange(T, 0, -1)", "arange(T) + 0.5",
+    "arange(0, T, 3)", "zeros((N, T))", "full((T, 3), 0.5)", "full((N,), 3)", "eye(T)", "eye(T, N)",
+    "tril(ones((T, T), dtype=bool))", "zeros_like(x)", "x + arange(T)[:, None]",
+    "triu(full((T, T), -inf), 1)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", SAME)
+def test_formula_is_what_python_makes_of_it(formula: str) -> None:
+    written = formula.replace("dtype=bool", 'dtype="bool"')
+    graph = graph_of(written, ["N", "T", 8])
+    for n, t in [(3, 5), (1, 1), (2, 2)]:
+        names = {k: getattr(torch, k) for k in ("arange", "zeros", "full", "eye", "tril", "triu", "ones", "zeros_like")}  # fmt: skip
+        scope = {"x": values([n, t, 8]), "N": n, "T": t, "bool": torch.bool, "inf": torch.inf}
+        agree(graph, [n, t, 8], {"N": n, "T": t}, eval(formula, {**names, **scope}))
+
+
+def test_made_tensors_are_put_on_the_device_of_the_input() -> None:
+    module = compile_graph(graph_of("x + arange(T)", ["N", "T"])).to("meta")
+    assert module(torch.zeros(2, 3, device="meta")).device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "params", "code", "words"),
+    [
+        ("reshape", (N, 6), {"shape": (N, 5)}, "T401", "elements"),
+        ("reshape", (N, 3), {"shape": (-1, 2)}, "T411", "divide"),
+        ("reshape", (N, 6), {"shape": (-1, -1)}, "T401", "only one"),
+        ("permute", (N, 3), {"dims": (0, 0)}, "T402", "twice"),
+        ("permute", (N, 3), {"dims": (0,)}, "T402", "each axis"),
+        ("squeeze", (N, T), {"dim": 1}, "T403", "fixed size"),
+        ("flatten", (N, 3, 4), {"start_dim": 2, "end_dim": 1}, "T402", "comes after"),
+        ("chunk", (N, 3), {"chunks": 2, "dim": 0}, "T403", "fixed size"),
+        ("split", (N, 8), {"split_size_or_sections": (3, 4), "dim": 1}, "T401", "add up to `7`"),
+        ("unbind", (N, 8), {}, "T403", "fixed size"),
+        ("getitem", (N, 3), {"index": ((None, None), 3)}, "T402", "no position 3"),
+        ("getitem", (N, 3), {"index": (1,)}, "T402", "may lie outside"),
+        ("getitem", (N, 3), {"index": (0, 0, 0)}, "T402", "too many"),
+        ("getitem", (N, 3), {"index": ("tensor",)}, "T402", "indices"),
+        ("getitem", (N, 3), {"index": ((None, None, 0),)}, "T405", "positive"),
+        ("getitem", (N, T), {"index": ((None, N - T),)}, "T403", "negative"),
+        ("narrow", (N, T), {"dim": 1, "start": 1, "length": T}, "T402", "outside"),
+        ("select", (N, T), {"dim": 1, "index": T}, "T402", "no position"),
+        ("expand", (N, 3), {"sizes": (-1, 4)}, "T406", "cannot become"),
+        ("expand", (N, 3), {"sizes": (-1, N, 3)}, "T402", "-1"),
+        ("roll", (N, T), {"shifts": (1, 2), "dims": 1}, "T402", "shifts"),
+        ("diagonal", (N, N), {"dim2": -2}, "T402", "one axis"),
+        ("rearrange", (N, 6), {"pattern": "n (a b) -> n a b"}, "T412", "not known"),
+        ("rearrange", (N, 6), {"pattern": "n c -> n"}, "T412", "one side"),
+        ("rearrange", (N, 6), {"pattern": "n c d -> n c d"}, "T412", "has 2"),
+        ("rearrange", (N, 6), {"pattern": "n (a b) -> n a b", "axes": {"a": 4}}, "T411", "divide"),
+        ("rearrange", (N, 6), {"pattern": "n n -> n n"}, "T412", "twice"),
+        ("rearrange", (N, 6), {"pattern": "n (c -> c n"}, "T412", "not closed"),
+        ("rearrange", (N, 6), {"pattern": "n c -> n c", "axes": {"q": 2}}, "T412", "`q`"),
+        ("rearrange", (N, 6), {"pattern": "n 1 -> n"}, "T401", "`6`"),
+        ("rearrange", (N, 6), {"pattern": "n c"}, "T412", "one `->`"),
+        ("rearrange", (N, 6), {"pattern": "n c -> ... n c"}, "T412", "on the left"),
+        ("repeat", (N, 6), {"pattern": "n c -> n c d"}, "T412", "`d`"),
+        ("reduce", (N, 6), {"pattern": "n c -> n d", "reduction": "sum"}, "T412", "`d`"),
+    ],
+)
+def test_refused(
+    name: str, shape: tuple[Any, ...], params: dict[str, Any], code: str, words: str
+) -> None:
+    with pytest.raises(OpError) as caught:
+        REGISTRY[name](**params).infer(TensorType(DType.float32, shape))
+    assert caught.value.code == code
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "code"),
+    [
+        ("arange", {"start": T - 3}, "T405"),
+        ("arange", {"start": 0, "end": -3}, "T405"),
+        ("arange", {"end": T, "step": 0.5}, "T403"),
+        ("arange", {"end": 2.5, "dtype": "int64"}, "T404"),
+        ("Buffer", {"value": ((1, 2), (3,))}, "T401"),
+        ("Buffer", {"value": ((1, 2), (3, 4)), "shape": (4,)}, "T401"),
+        ("Buffer", {"value": ("a",)}, "T404"),
+    ],
+)
+def test_refused_without_an_input(name: str, params: dict[str, Any], code: str) -> None:
+    with pytest.raises(OpError) as caught:
+        REGISTRY[name](**params).infer()
+    assert caught.value.code == code
+
+
+def test_slices_of_a_promised_length_are_exact() -> None:
+    short = symbol("short", max=16)
+    kind = TensorType(DType.float32, (16, 4))
+    index = REGISTRY["getitem"](index=((None, short),))
+    assert index.infer(kind).shape == (short, 4)
+
+
+@st.composite
+def patterns(draw: st.DrawFn) -> tuple[str, dict[str, int]]:
+    """A rearrangement of four axes of sizes 2, 3, 4, 5, some of them composed."""
+    names = ["a", "b", "c", "d"]
+
+    def side() -> str:
+        groups: list[list[str]] = []
+        for name in draw(st.permutations(names)):
+            if groups and draw(st.booleans()):
+                groups[-1].append(name)
+            else:
+                groups.append([name])
+        made = [f"({' '.join(g)})" if len(g) > 1 else g[0] for g in groups]
+        for place in draw(st.lists(st.integers(0, len(made)), max_size=2)):
+            made.insert(place, "1")
+        return " ".join(made)
+
+    return f"{side()} -> {side()}", dict(zip(names, (2, 3, 4, 5), strict=True))
+
+
+@settings(max_examples=40, deadline=None)
+@given(patterns(), st.integers(0, 5))
+def test_rearrange_is_einops(drawn: tuple[str, dict[str, int]], open_axes: int) -> None:
+    pattern, sizes = drawn
+    left = pattern.split("->")[0].strip()
+    x = einops.rearrange(torch.arange(120.0).reshape(2, 3, 4, 5), f"a b c d -> {left}")
+    wanted = einops.rearrange(x, pattern, **sizes)
+    plain = [i for i, text in enumerate(_axes(left)) if text in sizes][:open_axes]
+    shape = [f"S{i}" if i in plain else size for i, size in enumerate(x.shape)]
+    known = {k: v for k, v in sizes.items() if k not in [_axes(left)[i] for i in plain]}
+    spec, _ = load_spec({
+        "specc": 1, "name": "pattern", "inputs": {"x": {"shape": shape}},
+        "layers": [{"name": "y", "op": "rearrange", "pattern": pattern, "axes": known}],
+    })  # fmt: skip
+    assert spec
+    graph, found = resolve(spec)
+    assert graph, [d.message for d in found.items]
+    torch.testing.assert_close(compile_graph(graph)(x), wanted, rtol=0, atol=0)
+    model = model_bytes(onnx_model(onnx_graph(graph), {}))
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (made,) = session.run(None, {"x": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(made), wanted, rtol=0, atol=0)
+
+
+def _axes(side: str) -> list[str]:
+    return re.findall(r"\([^)]*\)|\w+", side)
