@@ -115,6 +115,7 @@ def data_rows(model: Model) -> dict[str, np.ndarray[Any, Any]] | None:
         dataset = load_dataset(data, model.spec.base, model.interface)
     except SpeccError:
         return None
-    part = dataset.parts.get("test") or dataset.parts.get("val") or dataset.parts["train"]
+    part = next(name for name in ("test", "val", "train") if name in dataset.parts)
+    rows = dataset.first(part, DATA_ROWS)
     wanted = {info.name: str(info.type.dtype) for info in model.interface.inputs}
-    return {name: part[name][:DATA_ROWS].astype(dtype) for name, dtype in wanted.items()}
+    return {name: rows[name].astype(dtype) for name, dtype in wanted.items()}

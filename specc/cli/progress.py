@@ -44,11 +44,17 @@ class Lines:
         self.out, self.name, self.epochs = out, name, 0
         self.said = time.monotonic()
 
+    def on_note(self, text: str) -> None:
+        """Say what is worth knowing."""
+        self.out.say(text)
+
     def on_start(self, plan: RunPlan) -> None:
         """Say what is about to happen."""
         rows = ", ".join(f"{count:,} {split}" for split, count in plan.rows.items() if count)
         self.epochs = -(-plan.steps // max(plan.steps_per_epoch, 1))
         self.out.say(f"training {self.name}: {plan.parameters:,} parameters on {rows} rows")
+        if plan.done:
+            self.out.say(f"resumed after step {plan.done:,} of {plan.steps:,}")
 
     def on_step(self, progress: Progress) -> None:
         """Say something if an epoch takes long."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from specc.ir.dims import Size, evaluate
 from specc.passes.summary import Summary
 
 
@@ -26,6 +27,10 @@ def human(count: int) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return str(count)
+
+
+def _flops(flops: Size, summary: Summary) -> str:
+    return human(evaluate(flops, summary.example)) if flops else ""
 
 
 def print_summary(summary: Summary) -> None:
@@ -49,7 +54,7 @@ def print_summary(summary: Summary) -> None:
             row.op,
             row.output,
             f"{row.parameters:,}" if row.parameters else "",
-            str(row.flops or ""),
+            _flops(row.flops, summary),
         )
         table.add_row(*map(Text, cells))
     console = _console()

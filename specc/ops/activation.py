@@ -122,7 +122,7 @@ def unary(
     def lower(_: Op, g: OnnxBuilder, input: Ref) -> Ref:
         return g.op(onnx, input) if isinstance(onnx, str) else onnx(g, input)
 
-    examples = [example("N 8"), example("N 3 5")]
+    examples = [example("N 8"), example("-9<=float32<9: N 3 5")]
     if base is not Unary:
         examples += [example("int64: N T"), example("int8: N")]
     if base is ToFloating:

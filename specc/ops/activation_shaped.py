@@ -30,24 +30,22 @@ class GELU(Unary):
         if g.opset >= 20:
             return g.op("Gelu", input, approximate="tanh" if self.approximate == "tanh" else None)
         kind = input.type.dtype
+        one, half = g.const(1.0, kind), g.const(0.5, kind)
         if self.approximate == "none":
             bent = g.op("Erf", g.op("Div", input, g.const(math.sqrt(2), kind)))
-            # Runtimes with a fused kernel look for just this order of the three nodes.
-            return self._halved(g, input, bent)
+            # Runtimes with a fused kernel look for just this order of the nodes.
+            return g.op("Mul", g.op("Mul", input, g.op("Add", bent, one)), half)
         square = g.op("Mul", input, input)
-        factor = g.op("Add", g.op("Mul", square, g.const(0.044715, kind)), g.const(1.0, kind))
+        factor = g.op("Add", g.op("Mul", square, g.const(0.044715, kind)), one)
         inner = g.op("Mul", g.op("Mul", input, factor), g.const(math.sqrt(2 / math.pi), kind))
-        return self._halved(g, input, g.op("Tanh", inner))
-
-    def _halved(self, g: OnnxBuilder, x: Ref, bent: Ref) -> Ref:
-        """`(x * (1 + bent)) * 0.5`."""
-        kind = x.type.dtype
-        both = g.op("Mul", x, g.op("Add", bent, g.const(1.0, kind)))
-        return g.op("Mul", both, g.const(0.5, kind))
+        share = g.op("Mul", g.op("Add", g.op("Tanh", inner), one), half)
+        return g.op("Mul", input, share)
 
     examples = (
-        example("N 8"), example("N 3 5", approximate="tanh"), example("N 3 5", approximate="none"),
-    )  # fmt: skip
+        example("N 8"),
+        example("N 3 5", approximate="tanh"),
+        example("-9<=float32<9: N 3 5", approximate="none"),
+    )
 
 
 @op("ELU")
@@ -194,8 +192,10 @@ class Hardtanh(OfNumbers):
         return clipped(g, input, self.min_val, self.max_val)
 
     examples = (
-        example("N 8"), example("N 3 5", min_val=0, max_val=6), example("int64: N", max_val=2),
-    )  # fmt: skip
+        example("N 8"),
+        example("-9<=float32<9: N 3 5", min_val=0, max_val=6),
+        example("int64: N", max_val=2),
+    )
 
 
 @op("Hardshrink")
@@ -256,7 +256,7 @@ class Softplus(Unary):
         bent = softplus(g, scaled)
         if self.beta != 1:
             bent = g.op("Div", bent, g.const(self.beta, kind))
-        if self.threshold >= 20 and kind is not DType.float64:
+        if self.beta == 1 and self.threshold >= 20 and kind is not DType.float64:
             # exp(-20) is below the resolution there, so the two branches are equal.
             return bent
         linear = g.op(
@@ -265,8 +265,10 @@ class Softplus(Unary):
         return g.op("Where", linear, input, bent, type=input.type)
 
     examples = (
-        example("N 8"), example("N 3 5", beta=2.0), example("N T", beta=0.5, threshold=0.4),
-    )  # fmt: skip
+        example("-30<=float32<30: N 8"),
+        example("N 3 5", beta=2.0),
+        example("N T", beta=0.5, threshold=0.4),
+    )
 
 
 @op("Threshold")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from specc.ops.loss import needs_floating
 from specc.ops.op import (
@@ -49,7 +50,7 @@ class AdaptiveLogSoftmaxWithLoss(Op):
 
     def _check_cutoffs(self) -> None:
         rising = (0, *self.cutoffs, self.n_classes)
-        if not self.cutoffs or any(a >= b for a, b in zip(rising, rising[1:], strict=False)):
+        if not self.cutoffs or any(a >= b for a, b in pairwise(rising)):
             raise OpError(
                 "S103", f"`cutoffs` must rise from above 0 to below {self.n_classes}",
                 param="cutoffs",

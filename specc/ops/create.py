@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from specc.ir.graph import Weight
@@ -41,6 +42,31 @@ class Parameter(Op):
     examples = (example(shape=(1, 8)), example(shape=()), example(shape=(3,)))
 
 
+_LARGEST = {DType.float16: 65504.0, DType.bfloat16: 3.39e38, DType.float32: 3.4028235e38}
+
+
+def stored(value: Any, dtype: DType, param: str) -> Any:
+    """A number as an element of this type; `OpError` where it does not fit.
+
+    Negative numbers become `uint8` as in two's complement, which is what PyTorch makes of them.
+    """
+    if dtype is DType.bool:
+        return bool(value)
+    if dtype.is_floating:
+        fits = not math.isfinite(value) or abs(value) <= _LARGEST.get(dtype, math.inf)
+        number = float(value)
+    else:
+        fits = math.isfinite(value)
+        number = int(value) if fits else 0
+        half = 2 ** (8 * dtype.itemsize - 1)
+        low, high = (1 - 2 * half, 2 * half) if dtype is DType.uint8 else (-half, half)
+        fits = fits and low <= value < high
+        number = number % high if dtype is DType.uint8 else number
+    if not fits:
+        raise OpError("T404", f"{value} does not fit into {dtype}", param=param)
+    return number
+
+
 def _flat(value: Any) -> list[Any]:
     return [x for item in value for x in _flat(item)] if isinstance(value, tuple) else [value]
 
@@ -54,11 +80,13 @@ def _sizes(value: Any) -> tuple[int, ...]:
     return (len(value), *next(iter(inner), ()))
 
 
-def _lists(value: Any, shape: tuple[int, ...] = ()) -> Any:
-    """Nested lists; a number is repeated to fill `shape`."""
+def _lists(value: Any, dtype: DType | None = None, shape: tuple[int, ...] = ()) -> Any:
+    """Nested lists, of elements of `dtype`; a number is repeated to fill `shape`."""
     if isinstance(value, tuple):
-        return [_lists(item) for item in value]
-    return [_lists(value, shape[1:]) for _ in range(shape[0])] if shape else value
+        return [_lists(item, dtype) for item in value]
+    if shape:
+        return [_lists(value, dtype, shape[1:]) for _ in range(shape[0])]
+    return value if dtype is None else stored(value, dtype, "value")
 
 
 @op("Buffer")
@@ -81,7 +109,10 @@ class Buffer(Op):
         sizes = _sizes(self.value)
         if self.shape is not None and isinstance(self.value, tuple) and sizes != self.shape:
             raise OpError("T401", f"`value` has the sizes {sizes}", param="shape")
-        return TensorType(self._dtype(), sizes if self.shape is None else self.shape)
+        dtype = self._dtype()
+        for number in _flat(self.value):
+            stored(number, dtype, "value")
+        return TensorType(dtype, sizes if self.shape is None else self.shape)
 
     def _dtype(self) -> DType:
         if self.dtype:
@@ -100,9 +131,9 @@ class Buffer(Op):
         out = self.infer()
         dtype = {"dtype": f"torch.{out.dtype}"} if self._needs_dtype(out) else {}
         if self.shape is None or isinstance(self.value, tuple):
-            initial = _call("torch.tensor", [repr(_lists(self.value))], dtype)
+            initial = _call("torch.tensor", [literal_of(self.value)], dtype)
         else:
-            initial = _call("torch.full", [repr(out.shape), repr(self.value)], dtype)
+            initial = _call("torch.full", [repr(out.shape), literal_of(self.value)], dtype)
         return py.tensor(initial, buffer=True, persistent=self.persistent)
 
     def _needs_dtype(self, out: TensorType) -> bool:
@@ -111,7 +142,8 @@ class Buffer(Op):
     def onnx(self, g: OnnxBuilder) -> Ref:
         if self.persistent:
             return g.weight("")
-        return g.const(_lists(self.value, self.shape or ()), self.infer().dtype)
+        dtype = self.infer().dtype
+        return g.const(_lists(self.value, dtype, self.shape or ()), dtype)
 
     examples = (
         example(value=[[1.0, 2.5], [3.0, 4.0]]),
@@ -121,6 +153,15 @@ class Buffer(Op):
         example(value=[1, 0, 1], dtype="bool", persistent=False),
         example(value=2, shape=(3,), dtype="float32", persistent=False),
     )
+
+
+def literal_of(value: Any) -> str:
+    """Numbers and nested lists of them as Python."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(literal_of, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    return repr(value)
 
 
 def _call(function: str, arguments: list[str], keywords: dict[str, str]) -> str:

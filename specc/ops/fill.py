@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from specc.ir.dims import Dim, bounds, ceil_div
-from specc.ops.create import DTypeName
+from specc.ops.create import DTypeName, stored
 from specc.ops.expand import onnx_expand
 from specc.ops.index import STATE_MIN, onnx_position
 from specc.ops.op import (
@@ -50,10 +50,7 @@ class _Created(Op):
 
 def filled(g: OnnxBuilder, value: Any, out: TensorType) -> Ref:
     """A tensor of one number."""
-    number = (
-        value if out.dtype.is_floating else bool(value) if out.dtype is DType.bool else int(value)
-    )
-    return onnx_expand(g, g.const(number, out.dtype), out)
+    return onnx_expand(g, g.const(stored(value, out.dtype, "fill_value"), out.dtype), out)
 
 
 class _Filled(_Created):
@@ -119,7 +116,9 @@ class Full(_Created):
         return natural(self.fill_value)
 
     def infer(self) -> TensorType:
-        return self.made(*self.size)
+        out = self.made(*self.size)
+        stored(self.fill_value, out.dtype, "fill_value")
+        return out
 
     def torch(self, py: TorchWriter) -> str:
         sizes = ", ".join(map(py.size, self.size)) + "," * (len(self.size) == 1)
@@ -147,11 +146,13 @@ class _Like(Op):
         return 0
 
     def infer(self, input: TensorType) -> TensorType:
-        return TensorType(DType(self.dtype) if self.dtype else input.dtype, input.shape)
+        out = TensorType(DType(self.dtype) if self.dtype else input.dtype, input.shape)
+        stored(self.number(), out.dtype, "fill_value")
+        return out
 
     def torch(self, py: TorchWriter, input: Code) -> str:
         keywords = {"dtype": Raw(f"torch.{self.dtype}")} if self.dtype else {}
-        positional = [v for k, v in self.__dict__.items() if k == "fill_value"]
+        positional = [self.number()] if "fill_value" in self.params else []
         return py.call(f"torch.{self.name}", input, *positional, **keywords)
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:

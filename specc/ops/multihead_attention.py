@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from specc.ops.attention import attention_flops, masked_softmax, onnx_scores
+from specc.ops.attention import attention_flops, masked_softmax
 from specc.ops.op import (
     Code,
     DType,
@@ -181,20 +181,29 @@ class MultiheadAttention(Op):
         mask = self._mask(g, axes, query.type, key_padding_mask, attn_mask)
         q, k, v = self._projected(g, query, key, value)
         k, v = self._extended(g, axes, k, "bias_k"), self._extended(g, axes, v, "bias_v")
-        q, k, v = (self._heads(g, x) for x in (q, k, v))
-        scale = 1 / math.sqrt(query.type.static(-1) // self.num_heads)
-        if (
-            not self.need_weights
-            and len(axes.batch)
-            and g.opset >= 23
-            and q.type.dtype is not DType.bfloat16
-        ):
-            merged = g.op("Attention", q, k, v, self._whole(g, axes, mask), type=q.type)
-            return self._out(g, merged, query.type)
-        scores = onnx_scores(g, q, k, scale)
+        if self._fits_one_node(g, query.type):
+            return self._linear(g, self._one_node(g, q, k, v, self._whole(g, axes, mask)))
+        q, v = self._heads(g, q), self._heads(g, v)
+        scaled = g.op("Mul", q, g.const(1 / math.sqrt(q.type.static(-1)), q.type.dtype))
+        kind = q.type.with_shape(*q.type.shape[:-1], v.type.shape[-2])
+        scores = g.op("MatMul", scaled, self._heads(g, k, swapped=True), type=kind)
         weights = masked_softmax(g, scores, mask, zero_rows=not self.need_weights)
-        result = self._out(g, g.op("MatMul", weights, v, type=q.type), query.type)
+        merged = self._merged(g, g.op("MatMul", weights, v, type=q.type), query.type)
+        result = self._linear(g, merged)
         return (result, self._averaged(g, weights)) if self.need_weights else result
+
+    def _fits_one_node(self, g: OnnxBuilder, query: TensorType) -> bool:
+        # The node gives zeros where PyTorch, asked for the weights as well, gives NaN.
+        if self.need_weights or g.opset < 23:
+            return False
+        return query.rank == 3 and query.dtype is not DType.bfloat16
+
+    def _one_node(self, g: OnnxBuilder, q: Ref, k: Ref, v: Ref, mask: Ref | None) -> Ref:
+        heads: dict[str, Any] = {"q_num_heads": self.num_heads, "kv_num_heads": self.num_heads}
+        if self.batch_first:
+            return g.op("Attention", q, k, v, mask, **heads)
+        batches = [g.transposed(x, 1, 0, 2) for x in (q, k, v)]
+        return g.transposed(g.op("Attention", *batches, mask, **heads), 1, 0, 2)
 
     def _projected(self, g: OnnxBuilder, query: Ref, key: Ref, value: Ref) -> list[Ref]:
         width = query.type.static(-1)
@@ -227,25 +236,25 @@ class MultiheadAttention(Op):
         shape[at] = shape[at] + len(parts) - 1
         return g.op("Concat", *parts, axis=at, type=x.type.with_shape(*shape))
 
-    def _heads(self, g: OnnxBuilder, x: Ref) -> Ref:
-        """`(N, heads, L, head)`, or without `N`."""
+    def _heads(self, g: OnnxBuilder, x: Ref, *, swapped: bool = False) -> Ref:
+        """`(N, heads, L, head)`, or without `N`; the last two exchanged for the keys."""
         *outer, width = x.type.shape
         split = g.reshape(x, (*outer, self.num_heads, width // self.num_heads))
-        if x.rank == 2:
-            return g.transposed(split, 1, 0, 2)
-        return (
-            g.transposed(split, 0, 2, 1, 3) if self.batch_first else g.transposed(split, 1, 2, 0, 3)
-        )
+        length = int(x.rank == 3 and self.batch_first)
+        batch = (1 - length,) if x.rank == 3 else ()
+        last = (x.rank, length) if swapped else (length, x.rank)
+        return g.transposed(split, *batch, x.rank - 1, *last)
 
-    def _out(self, g: OnnxBuilder, merged: Ref, out: TensorType) -> Ref:
+    def _merged(self, g: OnnxBuilder, x: Ref, out: TensorType) -> Ref:
+        """The heads beside each other again."""
         if out.rank == 2:
-            merged = g.transposed(merged, 1, 0, 2)
-        else:
-            merged = g.transposed(merged, *((0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3)))
+            return g.reshape(g.transposed(x, 1, 0, 2), out.shape)
+        order = (0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3)
+        return g.reshape(g.transposed(x, *order), out.shape)
+
+    def _linear(self, g: OnnxBuilder, x: Ref) -> Ref:
         bias = g.weight("out_proj.bias") if self.bias else None
-        return _affine(
-            g, g.reshape(merged, out.shape), g.transposed(g.weight("out_proj.weight")), bias
-        )
+        return _affine(g, x, g.transposed(g.weight("out_proj.weight")), bias)
 
     def _averaged(self, g: OnnxBuilder, weights: Ref) -> Ref:
         if not self.average_attn_weights:

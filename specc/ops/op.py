@@ -53,7 +53,7 @@ def param(
 
 
 class Example(NamedTuple):
-    """Inputs as text (`"N 16"`, `"int64: N T"`) and parameters that an operator must handle."""
+    """Inputs as text (`"N 16"`, `"int64<10: N T"`) and parameters that an operator must handle."""
 
     inputs: tuple[str, ...]
     params: Mapping[str, Any]

@@ -31,7 +31,10 @@ def padded_type(x: TensorType, pads: Amounts, mode: str, name: str) -> TensorTyp
     kept = x.rank - len(pads)
     sizes = list(x.shape[:kept])
     for size, (before, after) in zip(x.shape[kept:], pads, strict=True):
-        most = _most(size, before, after, mode)
+        left = size + min(before, 0) + min(after, 0)
+        if mode in ("constant", "circular"):  # the others cut last
+            require_positive(left + 1, f"what the negative padding leaves of `{size}`")
+        most = _most(size, left, mode)
         if most is not None and max(before, after) > most:
             raise OpError(
                 "T405", f"`{name}` in mode {mode} cannot add {max(before, after)} elements to an "
@@ -41,13 +44,11 @@ def padded_type(x: TensorType, pads: Amounts, mode: str, name: str) -> TensorTyp
     return x.with_shape(*sizes)
 
 
-def _most(size: Size, before: int, after: int, mode: str) -> int | None:
-    """How many elements an axis can give; `None` where nothing sets a limit."""
-    high = bounds(size)[1]
-    if high is None or mode in ("constant", "replicate"):
-        return None
-    # A periodic axis repeats what is left of it once its ends are cut off.
-    return high - 1 if mode == "reflect" else high + min(before, 0) + min(after, 0)
+def _most(size: Size, left: Size, mode: str) -> int | None:
+    """How many elements an axis can give, a periodic one of what is left of it; `None`: any."""
+    if mode == "reflect":
+        return bounds(size - 1)[1]
+    return bounds(left)[1] if mode == "circular" else None
 
 
 def padded(g: OnnxBuilder, x: Ref, pads: Amounts, mode: str = "constant", value: float = 0) -> Ref:

@@ -63,6 +63,17 @@ class Pool(Spatial):
         ]
         return self.resized(input, sizes)
 
+    def _require_whole_window(self, x: TensorType) -> None:
+        """Raise `OpError` where PyTorch's 3-D average refuses an input shorter than the window."""
+        if self.axes < 3:
+            return
+        for size, kernel in zip(x.shape[-3:], self.sizes("kernel_size"), strict=True):
+            if isinstance(size, int) and size < kernel:
+                raise OpError(
+                    "T405", f"`{self.name}` has a window of {kernel} on an axis of {size}",
+                    param="kernel_size",
+                )  # fmt: skip
+
     def torch(self, py: TorchWriter, input: Code) -> str:
         given = {name: getattr(self, name) for name in self.params if name != "return_indices"}
         if self.name[0].isupper():
@@ -148,15 +159,8 @@ class AvgPool(Pool):
 
     def infer(self, input: TensorType) -> TensorType:
         self.require_floating(input)
-        out = super().infer(input)
-        if self.axes == 3:  # PyTorch asks for this here alone.
-            for size, kernel in zip(input.shape[-3:], self.sizes("kernel_size"), strict=True):
-                if isinstance(size, int) and size < kernel:
-                    raise OpError(
-                        "T405", f"`{self.name}` has a window of {kernel} on an axis of {size}",
-                        param="kernel_size",
-                    )  # fmt: skip
-        return out
+        self._require_whole_window(input)
+        return super().infer(input)
 
     def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
         return product(self.sizes("kernel_size")) * outputs[0].numel
@@ -205,6 +209,7 @@ class LPPool(Pool):
 
     def infer(self, input: TensorType) -> TensorType:
         self.require_floating(input)
+        self._require_whole_window(input)
         return super().infer(input)
 
     def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002

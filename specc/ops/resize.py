@@ -93,9 +93,17 @@ class Resampling(Op):
         if self.mode == "area":
             adaptive_pool.require_poolable(input, sizes, "size" if self.size else "scale_factor")
         if self.antialias:
-            for axis in (2, 3):
-                input.static(axis, "the weights of `antialias` depend on it")
+            self._check_antialias(input, sizes)
         return input.with_shape(*input.shape[:2], *sizes)
+
+    def _check_antialias(self, x: TensorType, sizes: Sequence[Size]) -> None:
+        for axis in (2, 3):
+            x.static(axis, "the weights of `antialias` depend on it")
+        if sizes[1] == 1 != sizes[0]:
+            raise OpError(
+                "T407", "PyTorch's `antialias` repeats the first row where the new width is 1",
+                param="antialias",
+            )  # fmt: skip
 
     def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
         if "nearest" in self.mode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from specc.ir.dims import bounds
+from specc.ops.create import stored
 from specc.ops.expand import onnx_expand
 from specc.ops.index import onnx_slice, require_indices
 from specc.ops.kernels import NARROW, widened
@@ -12,6 +13,9 @@ from specc.ops.op import (
     Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
 )  # fmt: skip
 from specc.ops.shapes import axis, broadcast, require_rank
+
+HALVES = frozenset({DType.float16, DType.bfloat16})
+"""Types that ONNX Runtime cannot add up in ScatterElements."""
 
 
 def _require_within(name: str, index: TensorType, x: TensorType, free: int | None = None) -> None:
@@ -139,7 +143,9 @@ class _Scatter(Op):
     def onnx(self, g: OnnxBuilder, input: Ref, index: Ref, src: Ref) -> Ref:
         kind = input.type.with_shape(*index.type.shape)
         if src.type.weak:
-            src = onnx_expand(g, g.cast(src, input.type.dtype), kind)
+            # A constant has no uint8 form where it is negative; a run-time Cast wraps it.
+            dtype = DType.int32 if kind.dtype is DType.uint8 else kind.dtype
+            src = g.cast(onnx_expand(g, g.cast(src, dtype), kind.with_dtype(dtype)), kind.dtype)
         else:
             pairs = zip(src.type.shape, index.type.shape, strict=True)
             cut = {at: (0, size) for at, (large, size) in enumerate(pairs) if large != size}
@@ -153,7 +159,8 @@ def onnx_scatter(
     """One ScatterElements; sums of narrow integers wrap around as in PyTorch."""
     if reduction is None:
         return g.op("ScatterElements", x, index, src, axis=at)
-    used = DType.int32 if x.type.dtype in NARROW else x.type.dtype
+    dtype = x.type.dtype
+    used = DType.int32 if dtype in NARROW else DType.float32 if dtype in HALVES else dtype
     wide, added = g.cast(x, used), g.cast(src, used)
     made = g.op("ScatterElements", wide, index, added, axis=at, reduction=reduction)
     return g.cast(made, x.type.dtype)
@@ -277,6 +284,7 @@ class MaskedFill(Op):
             raise OpError(
                 "T404", f"`{self.name}` needs a bool mask, got {mask.dtype}", input="mask"
             )
+        stored(self.value, input.dtype, "value")
         return input.with_shape(*broadcast(input.shape, mask.shape))
 
     def torch(self, py: TorchWriter, input: Code, mask: Code) -> str:
@@ -284,12 +292,10 @@ class MaskedFill(Op):
 
     def onnx(self, g: OnnxBuilder, input: Ref, mask: Ref) -> Ref:
         out = self.infer(input.type, mask.type)
-        dtype = out.dtype
-        value = self.value if dtype.is_floating else int(self.value)
-        used = DType.int32 if dtype in NARROW else dtype
-        kept = g.cast(input, used)
-        filled = g.op("Where", mask, g.const(value, used), kept, type=out.with_dtype(used))
-        return g.cast(filled, dtype)
+        used = DType.int32 if out.dtype in NARROW else out.dtype
+        value = g.const(stored(self.value, out.dtype, "value"), used)
+        filled = g.op("Where", mask, value, g.cast(input, used), type=out.with_dtype(used))
+        return g.cast(filled, out.dtype)
 
     examples = (
         example("N T T", "bool: T T", value=float("-inf")),

@@ -211,43 +211,54 @@ def layer_schema(kind: str, name: str = "") -> dict[str, Any]:
 
 def published_schema() -> dict[str, Any]:
     """The whole schema as an editor wants it, with every operator."""
-    definitions = {name: layer_schema("op", name) for name in sorted(REGISTRY)}
-    branches = [
-        {
-            "if": {"properties": {"op": {"const": name}}, "required": ["op"]},
-            "then": {"$ref": f"#/$defs/{name}"},
-        }
-        for name in sorted(REGISTRY)
-    ]
-    kinds = [
-        {"if": {"required": [kind]}, "then": {"$ref": f"#/$defs/{kind}-layer"}}
-        for kind in LAYER_KINDS[1:]
-    ]
-    for kind in LAYER_KINDS[1:]:
-        definitions[f"{kind}-layer"] = layer_schema(kind)
+    names = sorted(REGISTRY)
+    kinds = LAYER_KINDS[1:]
+    choices = [_choice(name, {"op": {"const": name}}, "op") for name in names]
+    choices += [_choice(f"{kind}-layer", {}, kind) for kind in kinds]
     layer = {
         "type": ["string", "object"],
-        "properties": {"op": {"enum": sorted(REGISTRY)}},
-        "allOf": [*branches, *kinds],
+        "properties": {"op": {"enum": names}},
+        "allOf": choices,
     }
-    definitions["layer"] = layer
-    definitions["layers"] = {"type": "array", "items": {"$ref": "#/$defs/layer"}}
-    schema = _with_layers({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "specc model spec", **SPEC,
-    })  # fmt: skip
-    return {**schema, "$defs": _with_layers(definitions)}
+    definitions: dict[str, Any] = {
+        "expression": EXPRESSION,
+        "common": {"properties": COMMON_LAYER_KEYS},
+        "layers": {"type": "array", "items": {"$ref": "#/$defs/layer"}},
+        "layer": layer,
+    }
+    definitions |= {f"{kind}-layer": _beside_common(layer_schema(kind)) for kind in kinds}
+    definitions |= {name: _beside_common(layer_schema("op", name)) for name in names}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "specc model spec"}
+    body = {key: _with_references(value) for key, value in SPEC.items() if key != "required"}
+    # A file that changes another one need not be whole.
+    body["anyOf"] = [{"required": ["extends"]}, {"required": SPEC["required"]}]
+    made = {key: _with_references(value) for key, value in definitions.items()}
+    return head | body | {"$defs": made | {"expression": EXPRESSION}}
 
 
-def _with_layers(schema: Any) -> Any:
-    """Replace every unspecific list of layers by a reference to the definition of layers."""
+def _choice(definition: str, properties: Mapping[str, Any], required: str) -> dict[str, Any]:
+    condition = {"type": "object", "required": [required]}
+    if properties:
+        condition["properties"] = dict(properties)
+    return {"if": condition, "then": {"$ref": f"#/$defs/{definition}"}}
+
+
+def _beside_common(schema: dict[str, Any]) -> dict[str, Any]:
+    """A layer's schema that refers to the keys that all layers have, instead of listing them."""
+    own = {k: v for k, v in schema["properties"].items() if COMMON_LAYER_KEYS.get(k) != v}
+    closed = {"unevaluatedProperties": False} if "additionalProperties" in schema else {}
+    rest = {k: v for k, v in schema.items() if k not in ("properties", "additionalProperties")}
+    return {"$ref": "#/$defs/common", **rest, "properties": own, **closed}
+
+
+def _with_references(schema: Any) -> Any:
+    """Refer to what many places share: expressions, and lists of layers."""
+    if schema is LAYERS:
+        return {"$ref": "#/$defs/layers"}
+    if schema == EXPRESSION:
+        return {"$ref": "#/$defs/expression"}
     if isinstance(schema, list):
-        return [_with_layers(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        key: {"$ref": "#/$defs/layers"}
-        if key == "layers" and value is LAYERS
-        else _with_layers(value)
-        for key, value in schema.items()
-    }
+        return [_with_references(item) for item in schema]
+    if isinstance(schema, dict):
+        return {key: _with_references(value) for key, value in schema.items()}
+    return schema

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from specc.train.batches import Batches
-from specc.train.metrics import Metric
 from specc.train.forward import Forward
+from specc.train.metrics import Metric
 
 CHUNK_BYTES = 1 << 20
 MOST_ROWS = 4096

@@ -45,7 +45,7 @@ class Loaded:
 
 
 def load_initial(module: nn.Module, start: InitFrom, base: Path) -> Loaded:
-    """Put the weights in; raises `TrainError` L610 where they don't fit.
+    """Put the weights in; raises `TrainError` L612 where they don't fit.
 
     `strict` wants every weight of both sides to have its partner; `matched` takes those of
     the same name and shape.
@@ -62,7 +62,7 @@ def load_initial(module: nn.Module, start: InitFrom, base: Path) -> Loaded:
     if start.match == "strict":
         _refuse(result, own, given)
     if not loaded:
-        raise TrainError("L610", f"`{start.path}` has no weight of this model", "init_from")
+        raise TrainError("L612", f"`{start.path}` has no weight of this model", "init_from")
     with torch.no_grad():
         for name in loaded:
             own[name].copy_(given[name])
@@ -73,12 +73,12 @@ def _read(path: str, base: Path) -> dict[str, Tensor]:
     file = base / path
     file = file / RUN_WEIGHTS if file.is_dir() else file
     if not file.is_file():
-        raise TrainError("L610", f"there are no weights `{path}`", "init_from")
+        raise TrainError("L612", f"there are no weights `{path}`", "init_from")
     try:
         return dict(safetensors.torch.load_file(file))
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         message = f"`{path}` holds no safetensors: {error}"
-        raise TrainError("L610", message, "init_from") from error
+        raise TrainError("L612", message, "init_from") from error
 
 
 def _refuse(found: Loaded, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
@@ -91,7 +91,7 @@ def _refuse(found: Loaded, own: Mapping[str, Tensor], given: Mapping[str, Tensor
     if faults:
         more = (f"and {len(faults) - 6} more",) if len(faults) > 6 else ()
         raise TrainError(
-            "L610", f"the weights of `{found.source}` don't fit the model", "init_from",
+            "L612", f"the weights of `{found.source}` don't fit the model", "init_from",
             notes=(*faults[:6], *more),
             hint='`{"path": …, "match": "matched"}` takes those that fit',
         )  # fmt: skip

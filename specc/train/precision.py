@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.amp.autocast_mode import is_autocast_available
 
-from specc.train.problems import TrainError
 from specc.train.forward import Forward
+from specc.train.problems import TrainError
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -26,7 +26,7 @@ class Precision:
     def __init__(self, name: str, device: torch.device) -> None:
         self.device, self.dtype = device.type, DTYPES.get(name)
         if self.dtype and not _supported(self.dtype, self.device):
-            raise TrainError("L603", f"`{name}` is not supported on `{self.device}`", "precision")
+            raise TrainError("L610", f"`{name}` is not supported on `{self.device}`", "precision")
         self.scaler = torch.amp.GradScaler(self.device) if name == "float16" else None
 
     def autocast(self) -> AbstractContextManager[Any]:

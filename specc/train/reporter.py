@@ -39,14 +39,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of `metrics.jsonl`."""
+    """One line of `metrics.jsonl`; its times go into `times.jsonl`."""
 
     epoch: int
     step: int
     scores: Mapping[str, Scores]
     lr: float
-    seconds: float
     is_best: bool
+    seconds: float
+    samples_per_second: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class TrainResult:
 class Reporter(Protocol):
     """Hears of a run's course."""
 
+    def on_note(self, text: str) -> None:
+        """Something worth knowing, at any time: weights loaded, a step that is not compiled."""
+
     def on_start(self, plan: RunPlan) -> None:
         """Data and model are ready."""
 
@@ -84,6 +88,9 @@ class Reporter(Protocol):
 
 class Silent:
     """A reporter that says nothing; a base for those that say something."""
+
+    def on_note(self, text: str) -> None:
+        """Say nothing."""
 
     def on_start(self, plan: RunPlan) -> None:
         """Say nothing."""

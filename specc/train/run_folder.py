@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from specc.runtime.atomic import write_bytes, write_json
+from specc.train.problems import TrainError
 from specc.train.reporter import EpochRecord, TrainResult
 
 
@@ -47,6 +49,10 @@ class RunFolder:
         """The weights of the best epoch."""
         return self.path / "checkpoints" / "best.safetensors"
 
+    def epoch(self, number: int) -> Path:
+        """The weights of one epoch, if all are kept."""
+        return self.path / "checkpoints" / f"epoch_{number:04d}.safetensors"
+
     @property
     def weights(self) -> Path:
         """The weights that the run is for."""
@@ -56,6 +62,22 @@ class RunFolder:
     def metrics(self) -> Path:
         """One line an epoch."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def times(self) -> Path:
+        """How long each epoch took, apart from the metrics, which are the same in every run."""
+        return self.path / "times.jsonl"
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Hold the folder for this process; raises `TrainError` L608 if another one has it.
+
+        The system lets go of it when the process ends, however it does.
+        """
+        with (self.path / ".lock").open("w") as file:
+            if not _locked(file):
+                raise TrainError("L608", f"another process is training in `{self.path}`")
+            yield
 
     def prepare(self, seed: int, labels: Mapping[str, list[Any]]) -> None:
         """Write what is known before the first step."""
@@ -70,23 +92,46 @@ class RunFolder:
         write_json(self.path / "result.json", {**plain, **names})
 
     def add_metrics(self, record: EpochRecord) -> None:
-        """Append one epoch's line."""
-        line = {
-            "epoch": record.epoch, "step": record.step, **record.scores, "lr": record.lr,
-            "seconds": round(record.seconds, 3), "best": record.is_best,
-        }  # fmt: skip
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Append one epoch's line, and its times elsewhere."""
+        place = {"epoch": record.epoch, "step": record.step}
+        times = {
+            "seconds": round(record.seconds, 3),
+            "samples_per_second": round(record.samples_per_second),
+        }
+        _append(self.times, {**place, **times})
+        _append(self.metrics, {**place, **record.scores, "lr": record.lr, "best": record.is_best})
 
     def keep_metrics_until(self, step: int) -> None:
         """Drop the lines after a step, and a half-written one: a resumed run writes them anew."""
-        if not self.metrics.exists():
-            return
-        kept = [line for line in self.metrics.read_text("utf-8").splitlines(keepends=True)
-                if line.endswith("\n") and json.loads(line)["step"] <= step]  # fmt: skip
-        write_bytes(self.metrics, "".join(kept).encode())
+        for path in (self.metrics, self.times):
+            if path.exists():
+                kept = [f"{json.dumps(line)}\n" for line in read_lines(path) if line["step"] <= step]
+                write_bytes(path, "".join(kept).encode())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The complete lines of a file that is being written."""
+    lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _append(path: Path, line: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # a system without such locks
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def environment(seed: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from specc.ir.graph import Interface
-from specc.train.batches import Batches
+from specc.ir.graph import Graph, Interface
+from specc.train.batches import Batches, batches_of
+from specc.train.compiling import Compiled, Note
+from specc.train.confusion import confusion_matrix
 from specc.train.data.dataset import Dataset
+from specc.train.ema import Ema
 from specc.train.evaluate import evaluation_batch_size
+from specc.train.forward import Forward
 from specc.train.metrics import Metric, build_metrics
 from specc.train.monitor import Watched, watch
 from specc.train.optimizers import build_optimizer, build_scheduler
+from specc.train.precision import Precision
 from specc.train.problems import Locate, TrainError, nowhere, within
-from specc.train.settings import NamedOp, Settings
-from specc.train.step import Forward
+from specc.train.settings import NamedOp, Settings, compared
+from specc.train.step import TrainStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +33,9 @@ class TrainJob:
 
     `loss_inputs` are the tensors that `loss_module` takes by name; `fit_layers` the paths of
     layers whose `mean` and `std` come from the data. The module's weights are its start, so
-    whoever built it has seeded torch.
+    whoever built it has seeded torch. `open_folder` makes the run's folder once nothing is
+    found wrong. `graph` and `loss_graph`, if given, say which layer makes a value NaN; `base`
+    is what paths in the section are relative to.
     """
 
     module: nn.Module
@@ -37,10 +44,13 @@ class TrainJob:
     interface: Interface
     dataset: Dataset
     train: Mapping[str, Any]
-    folder: Path
+    open_folder: Callable[[], Path]
     fit_layers: Sequence[str] = ()
     locate: Locate = nowhere
     device: str = "cpu"
+    graph: Graph | None = None
+    loss_graph: Graph | None = None
+    base: Path = Path()
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,23 +66,29 @@ class Setup:
     patience: Watched | None
     optimizer: torch.optim.Optimizer
     scheduler: Any
+    step: TrainStep
+    ema: Ema | None
+    confusion: Metric | None
 
 
-def build_setup(job: TrainJob, settings: Settings) -> Setup:
+def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
     """Build everything; raises `TrainError` with the pointer inside `train`."""
     module, loss_module = job.module.to(job.device), job.loss_module.to(job.device)
+    precision = Precision(settings.precision, torch.device(job.device))
     forward = Forward(
         module,
         loss_module,
         tuple(info.name for info in job.interface.inputs),
         tuple(name for name, _ in job.interface.outputs),
         tuple(job.loss_inputs),
+        Compiled(module, note) if settings.compile == "model" else None,
     )
     parts, columns = job.dataset.parts, job.dataset.columns
-    batches = Batches(parts["train"], columns, settings.batch_size, job.device)
+    batches = batches_of(parts["train"], columns, settings.batch_size, job.device)
     size = evaluation_batch_size(batches.bytes_per_row, settings.batch_size)
-    evaluation = {name: Batches(part, columns, size, job.device) for name, part in parts.items()}
-    metrics = _metrics(job, settings, forward, batches)
+    evaluation = {name: batches_of(part, columns, size, job.device) for name, part in parts.items()}
+    values = _tried(forward, batches)
+    metrics = _metrics(job, settings, forward, values)
     with within("checkpoint"):
         watched = watch(settings.checkpoint, "val" in parts, metrics)
     patience = None
@@ -80,36 +96,32 @@ def build_setup(job: TrainJob, settings: Settings) -> Setup:
         with within("early_stop"):
             patience = watch(settings.early_stop.monitor, "val" in parts, metrics)
     optimizer = build_optimizer(module, settings.optimizer)
-    scheduler = _scheduler(optimizer, settings, watched)
+    if precision.scaler and isinstance(optimizer, torch.optim.LBFGS):
+        raise TrainError("L603", "`LBFGS` can't be used with `float16`", "precision")
     return Setup(
-        settings, forward, batches, evaluation, metrics, watched, patience, optimizer, scheduler
-    )
+        settings, forward, batches, evaluation, metrics, watched, patience, optimizer,
+        _scheduler(optimizer, settings, watched),
+        TrainStep(forward, optimizer, precision, settings.clip_grad_norm),
+        Ema(module, settings.ema) if settings.ema else None,
+        confusion_matrix(job.train.get("loss"), values),
+    )  # fmt: skip
 
 
-def _metrics(job: TrainJob, settings: Settings, forward: Forward, batches: Batches) -> list[Metric]:
+def _metrics(
+    job: TrainJob, settings: Settings, forward: Forward, values: Mapping[str, Tensor]
+) -> list[Metric]:
     columns = job.dataset.columns
     metrics = build_metrics(
         settings.metrics,
         known={*columns, *forward.outputs},
         one_hot={name for name, column in columns.items() if column.encode == "one_hot"},
-        probabilities=_probabilities(job.train.get("loss")),
+        # `BCELoss` takes no logits.
+        probabilities={p.output for p in compared(job.train.get("loss")) if p.op == "BCELoss"},
     )
-    values = _tried(forward, batches)
     for metric in metrics:
         with within("metrics", metric.name):
             metric.settle(values)
     return metrics
-
-
-def _probabilities(loss: Any) -> set[str]:
-    """The tensors that go into a `BCELoss`, which takes no logits."""
-    layers = loss if isinstance(loss, list) else [loss]
-    found: set[str] = set()
-    for layer in layers:
-        if isinstance(layer, Mapping) and layer.get("op") == "BCELoss":
-            names = layer.get("from", ())
-            found |= set(names.values() if isinstance(names, Mapping) else names)
-    return found
 
 
 def _tried(forward: Forward, batches: Batches) -> dict[str, Tensor]:

@@ -75,6 +75,9 @@ class LossSum:
     def __init__(self) -> None:
         self._losses: list[Tensor] = []
         self._rows: list[int] = []
+        self.drained = 0
+        self.first_bad: int | None = None
+        """Which of all losses was the first that is not finite, counted from 0."""
 
     def add(self, loss: Tensor, rows: int) -> None:
         """Count a step's mean loss in."""
@@ -86,7 +89,10 @@ class LossSum:
         if self._losses:
             losses = torch.stack(self._losses).tolist()
             for loss, rows in zip(losses, self._rows, strict=True):
+                if self.first_bad is None and not math.isfinite(loss):
+                    self.first_bad = self.drained
                 total += loss * rows
+                self.drained += 1
             self._losses.clear()
             self._rows.clear()
         return total

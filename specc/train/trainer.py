@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import safetensors.torch
 import torch
 
 from specc.diagnostics.model import SpeccError
-from specc.train.checkpoint import (
-    load_checkpoint,
-    load_weights,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-    save_weights,
-)
+from specc.runtime.atomic import write_json
+from specc.train.blame import Blame, Replay
+from specc.train.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from specc.train.confusion import NAME as CONFUSION
+from specc.train.course import Course
 from specc.train.evaluate import evaluate
+from specc.train.init_from import load_initial
 from specc.train.interrupt import StopRequest
 from specc.train.normalization import fit_normalization
+from specc.train.page import write_page
 from specc.train.problems import TrainError
 from specc.train.reporter import (
     EpochRecord,
@@ -35,9 +35,6 @@ from specc.train.reporter import (
 from specc.train.run_folder import RunFolder
 from specc.train.settings import parse_settings
 from specc.train.setup import TrainJob, build_setup
-from specc.train.state import LoopState, LossSum
-from specc.train.step import Group, TrainStep
-from specc.train.tree import all_finite
 
 REPORT_SECONDS = 0.25
 SAVE_SECONDS = 300.0
@@ -47,43 +44,44 @@ SAVE_SECONDS = 300.0
 def train(job: TrainJob, reporter: Reporter | None = None, *, resume: bool = False) -> TrainResult:
     """Train a model; with `resume`, from the run folder's last checkpoint if it has one.
 
-    Stops after the current step on the first Ctrl-C or SIGTERM. Raises `SpeccError` with
-    codes L602 to L611.
+    The folder is opened only once settings and data are found to be good. Stops after the
+    current step on the first Ctrl-C or SIGTERM. Raises `SpeccError` with codes L602 to L612.
     """
     try:
         with StopRequest() as stop:
-            return Trainer(job, reporter or Silent(), stop).run(resume=resume)
+            trainer = Trainer(job, reporter or Silent(), stop)
+            folder = RunFolder(job.open_folder())
+            with folder.in_use():
+                return trainer.run(folder, resume=resume)
     except TrainError as problem:
         raise SpeccError([problem.under("train").diagnostic(job.locate)]) from problem.__cause__
 
 
 class Trainer:
-    """One run. All that a later run needs to go on stands in `state` and the optimizer."""
+    """One run: drives the course, and tells and keeps what becomes of it."""
+
+    folder: RunFolder
 
     def __init__(self, job: TrainJob, reporter: Reporter, stop: StopRequest) -> None:
         self.job, self.reporter, self.stop = job, reporter, stop
         self.settings = parse_settings(job.train)
+        start = self.settings.init_from
+        self.initial = load_initial(job.module, start, job.base) if start else None
         torch.manual_seed(self.settings.seed)
-        self.folder = RunFolder(job.folder)
-        self.setup = build_setup(job, self.settings)
-        self.step = TrainStep(
-            self.setup.forward, self.setup.optimizer, self.settings.clip_grad_norm
-        )
-        self.device = torch.device(job.device)
-        self.state = LoopState()
-        self._losses = LossSum()
+        self.setup = build_setup(job, self.settings, reporter.on_note)
+        self.course = Course(self.setup, reporter.on_note)
         self.scores: dict[str, Scores] = {}
         self._started = self._saved = time.perf_counter()
         self._kept = 0  # the step of the last checkpoint
+        self._watched: list[float] = []  # what the scheduler was told since then
         self._training_seconds, self._trained_rows = 0.0, 0
 
-    def run(self, *, resume: bool = False) -> TrainResult:
+    def run(self, folder: RunFolder, *, resume: bool = False) -> TrainResult:
         """Train to the end."""
-        self.folder.prepare(self.settings.seed, self.job.dataset.labels)
+        self.folder = folder
+        folder.prepare(self.settings.seed, self.job.dataset.labels)
         if not (resume and self._restore()):
-            fit_normalization(
-                self.setup.forward, self.job.fit_layers, self.setup.evaluation["train"]
-            )
+            self._begin()
         self.reporter.on_start(self._plan())
         while (reason := self._reason_to_stop()) is None:
             if self._train_epoch():
@@ -91,14 +89,28 @@ class Trainer:
             elif self._reason_to_stop() == "finished":
                 self._record()
                 self._save()
-        if reason == "interrupted" and self._kept != self.state.step:
+        if reason == "interrupted" and self._kept != self.course.state.step:
             self._save()
         result = self._finish(reason)
         self.reporter.on_end(result)
         return result
 
+    def _begin(self) -> None:
+        """What comes before the first step, and a checkpoint of it to go back to."""
+        self.folder.keep_metrics_until(0)
+        loaded = self.initial.loaded if self.initial else ()
+        if self.initial:
+            self.reporter.on_note(str(self.initial))
+            write_json(self.folder.path / "init_from.json", self.initial.as_json())
+        # Statistics that came with the weights fit them, not this data.
+        fresh = [path for path in self.job.fit_layers if f"{path}.mean" not in loaded]
+        fit_normalization(self.setup.forward, fresh, self.setup.evaluation["train"])
+        if self.setup.ema:
+            self.setup.ema.restart()
+        self._save()
+
     def _reason_to_stop(self) -> str | None:
-        settings, state = self.settings, self.state
+        settings, state = self.settings, self.course.state
         if settings.epochs is not None and state.epoch >= settings.epochs:
             return "finished"
         if settings.steps is not None and state.step >= settings.steps:
@@ -109,190 +121,206 @@ class Trainer:
 
     def _plan(self) -> RunPlan:
         parameters = sum(p.numel() for p in self.job.module.parameters())
-        rows = self.job.dataset.rows
+        course = self.course
         return RunPlan(
-            self.job.folder, rows, parameters, self._steps, self._steps_per_epoch, self.state.step
-        )
-
-    @property
-    def _steps_per_epoch(self) -> int:
-        return math.ceil(self.setup.batches.per_epoch / self.settings.accumulate)
-
-    @property
-    def _steps(self) -> int:
-        if self.settings.steps is not None:
-            return self.settings.steps
-        return self._steps_per_epoch * (self.settings.epochs or 0)
+            self.folder.path, self.job.dataset.rows, parameters, course.steps,
+            course.steps_per_epoch, course.state.step,
+        )  # fmt: skip
 
     # ── one epoch ───────────────────────────────────────────────────────────────────────────
 
     def _train_epoch(self) -> bool:
         """Train to the end of the epoch or the request to stop; whether the epoch is complete."""
-        self.job.module.train()
-        self.job.loss_module.train()
-        state, per_step = self.state, self._scheduler_per_step()
+        course, state = self.course, self.course.state
         started, first_row = time.perf_counter(), state.rows
-        self._reported = (started, first_row)
-        try:
-            for group in self._groups():
-                rows = sum(n for _, n in group)
-                self._losses.add(self.step(group), rows)
-                state.rows += rows
-                state.batch += len(group)
-                state.step += 1
-                if per_step:
-                    per_step.step()
+        self._reported = self._epoch_started = (started, first_row)
+        with self._step_errors():
+            for group in course.groups():
+                course.advance(group)
                 if time.perf_counter() - self._reported[0] > REPORT_SECONDS:
                     self._report()
+                if self._is_due():
+                    self._save()
                 if self.stop.requested or state.step == self.settings.steps:
                     break
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            message = str(error).splitlines()[0].rstrip(".")
-            raise TrainError("L611", f"step {state.step + 1} failed: {message}") from error
         self._training_seconds += time.perf_counter() - started
         self._trained_rows += state.rows - first_row
-        return state.batch >= self.setup.batches.per_epoch
+        return course.epoch_is_complete
 
-    def _groups(self) -> Iterator[Group]:
-        size = self.settings.accumulate
-        batches = self.setup.batches.epoch(self.settings.seed, self.state.epoch, self.state.batch)
-        while group := tuple(islice(batches, size)):
-            yield group
+    @contextmanager
+    def _step_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            message = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            step = self.course.state.step + 1
+            raise TrainError("L611", f"step {step} failed: {message}") from error
 
-    def _scheduler_per_step(self) -> torch.optim.lr_scheduler.LRScheduler | None:
-        scheduler: torch.optim.lr_scheduler.LRScheduler | None = self.setup.scheduler
-        return scheduler if self.settings.interval == "step" else None
+    def _is_due(self) -> bool:
+        """Whether a checkpoint within the epoch is due by steps."""
+        every = self.settings.every_steps
+        return bool(every) and self.course.state.step % every == 0
 
     def _report(self) -> None:
         now, (before, rows) = time.perf_counter(), self._reported
-        speed = (self.state.rows - rows) / (now - before)
-        self._reported = (now, self.state.rows)
-        loss = self._epoch_loss()
-        self.reporter.on_step(
-            Progress(self.state.epoch + 1, self.state.step, self._steps, loss, speed)
+        state = self.course.state
+        speed = (state.rows - rows) / (now - before)
+        self._reported = (now, state.rows)
+        progress = Progress(
+            state.epoch + 1, state.step, self.course.steps, self._epoch_loss(), speed
         )
+        self.reporter.on_step(progress)
         if now - self._saved > SAVE_SECONDS:
             self._save()
 
     def _epoch_loss(self) -> float:
         """The mean loss of the epoch so far; raises `TrainError` L605 if it is not finite."""
-        self.state.loss_sum = self._losses.drain(self.state.loss_sum)
-        loss = self.state.loss_sum / self.state.rows
+        loss = self.course.mean_loss()
         if not math.isfinite(loss):
-            raise self._diverged(f"the loss is {loss:g}")
+            raise self._diverged("loss", loss)
         return loss
-
-    def _diverged(self, what: str) -> TrainError:
-        kept = f"the checkpoint of step {self._kept} is kept" if self._kept else "none is kept"
-        return TrainError(
-            "L605", f"{what} in epoch {self.state.epoch + 1}, step {self.state.step}", "loss",
-            notes=(kept,), hint="lower `lr`, or set `clip_grad_norm`",
-        )  # fmt: skip
 
     # ── between epochs ──────────────────────────────────────────────────────────────────────
 
     def _end_epoch(self) -> None:
         self._record()
-        scheduler = self.setup.scheduler
-        if scheduler is not None and self.settings.interval == "epoch":
-            if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-                scheduler.step(self.setup.watched.value(self.scores))
-            else:
-                scheduler.step()
-        self.state.next_epoch()
-        if self.state.epoch % self.settings.every == 0 or self._reason_to_stop():
+        self._watched.append(self.setup.watched.value(self.scores))
+        self.course.end_epoch(self._watched[-1])
+        if self.course.state.epoch % self.settings.every == 0 or self._reason_to_stop():
             self._save()
 
     def _record(self) -> None:
         """Evaluate, write the epoch's line, and keep its weights if they are the best."""
-        state, setup, epoch = self.state, self.setup, self.state.epoch + 1
+        state, setup, epoch = self.course.state, self.setup, self.course.state.epoch + 1
         self.scores = {"train": {"loss": self._epoch_loss()}}
-        if "val" in setup.evaluation:
-            val = evaluate(setup.forward, setup.evaluation["val"], setup.metrics)
-            self.scores["val"] = val
-        best = state.best.offer(setup.watched.value(self.scores), epoch, setup.watched.mode)
+        with setup.ema.applied() if setup.ema else nullcontext():
+            if "val" in setup.evaluation:
+                val = evaluate(setup.forward, setup.evaluation["val"], setup.metrics)
+                self.scores["val"] = val
+            best = state.best.offer(setup.watched.value(self.scores), epoch, setup.watched.mode)
+            self._keep_epoch(epoch, best)
         if setup.patience and (early := self.settings.early_stop):
             value = setup.patience.value(self.scores)
             state.patience.offer(value, epoch, setup.patience.mode, early.min_delta)
-        if best:
-            self._check_weights()
-            save_weights(self.folder.best, self.job.module.state_dict())
+        now, (started, first_row) = time.perf_counter(), self._epoch_started
+        speed = (state.rows - first_row) / max(now - started, 1e-9)
         lr = float(setup.optimizer.param_groups[0]["lr"])
-        seconds = time.perf_counter() - self._started
-        record = EpochRecord(epoch, state.step, self.scores, lr, seconds, best)
+        record = EpochRecord(epoch, state.step, self.scores, lr, best, now - started, speed)
         self.folder.add_metrics(record)
         self.reporter.on_epoch(record)
 
-    # ── checkpoints ─────────────────────────────────────────────────────────────────────────
+    def _keep_epoch(self, epoch: int, best: bool) -> None:
+        paths = [self.folder.best] if best else []
+        paths += [self.folder.epoch(epoch)] if self.settings.keep == "all" else []
+        if paths:
+            self._check_weights()
+        for path in paths:
+            save_weights(path, self.job.module.state_dict())
+
+    # ── what is not finite ──────────────────────────────────────────────────────────────────
 
     def _check_weights(self) -> None:
-        if not all_finite(self.job.module.state_dict()):
-            raise self._diverged("a weight is not finite")
+        if not self.course.is_finite:
+            raise self._diverged("a weight", None)
+
+    def _diverged(self, what: str, loss: float | None) -> TrainError:
+        course = self.course
+        bad, before = course.losses.first_bad, course.state.step - course.losses.drained
+        failed = None if loss is None or bad is None else before + bad + 1
+        step, epoch = failed or course.state.step, course.state.epoch + 1
+        is_what = f"the {what} is {loss:g}" if loss is not None else f"{what} is not finite"
+        blame = self._blame(failed)
+        kept = f"the checkpoint of step {self._kept} is kept"
+        return TrainError(
+            "L605", f"{is_what} in epoch {epoch}, step {step}", "loss",
+            notes=(blame.note, kept) if blame else (kept,), label=blame.label if blame else None,
+            hint="lower `lr`, or set `clip_grad_norm`",
+        )  # fmt: skip
+
+    def _blame(self, failed: int | None) -> Blame | None:
+        graph, loss_graph = self.job.graph, self.job.loss_graph
+        if graph is None or loss_graph is None:
+            return None
+        self.reporter.on_note("looking for the first value that is not finite")
+        replay = Replay(self.course, self._restore, tuple(self._watched), graph, loss_graph)
+        try:
+            return replay.blame(failed)
+        # The search must never hide what it searches for.
+        except Exception:
+            return None
+
+    # ── checkpoints ─────────────────────────────────────────────────────────────────────────
 
     def _save(self) -> None:
         self._check_weights()
-        self.state.loss_sum = self._losses.drain(self.state.loss_sum)
-        scheduler = self.setup.scheduler
         plain = {
-            "loop": self.state.to_plain(),
-            "optimizer": self.setup.optimizer.state_dict(),
-            "scheduler": scheduler.state_dict() if scheduler else None,
-            "random": random_state(self.device),
-            "rows": self.job.dataset.rows,
-            "scores": self.scores,
-        }
+            **self.course.snapshot(), "rows": self.job.dataset.rows, "scores": self.scores,
+        }  # fmt: skip
         save_checkpoint(self.folder.last, self.job.module.state_dict(), plain)
-        self._saved, self._kept = time.perf_counter(), self.state.step
+        self._saved, self._kept = time.perf_counter(), self.course.state.step
+        self._watched.clear()
 
     def _restore(self) -> bool:
         """Go on from the last checkpoint; whether there is one."""
-        loaded = load_checkpoint(self.folder.last, self.device)
+        loaded = load_checkpoint(self.folder.last, torch.device(self.job.device))
         if loaded is None:
-            self.folder.keep_metrics_until(0)
             return False
         weights, plain = loaded
         if plain["rows"] != self.job.dataset.rows:
             message = f"the data has {self.job.dataset.rows} rows and had {plain['rows']}"
             raise TrainError("L608", message)
-        load_weights(self.job.module, weights)
-        self.setup.optimizer.load_state_dict(plain["optimizer"])
-        if self.setup.scheduler:
-            self.setup.scheduler.load_state_dict(plain["scheduler"])
-        self.state = LoopState.from_plain(plain["loop"])
-        self.scores, self._kept = plain["scores"], self.state.step
-        self.folder.keep_metrics_until(self.state.step)
-        # Last, since building models and metrics may have drawn random numbers.
-        restore_random_state(plain["random"], self.device)
+        self.course.restore(weights, plain)
+        self.scores, self._kept = plain["scores"], self.course.state.step
+        self.folder.keep_metrics_until(self.course.state.step)
         return True
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────
 
     def _finish(self, reason: str) -> TrainResult:
-        if self.state.best.epoch is not None:
+        if self.course.state.best.epoch is not None:
             self._load_best()
         save_weights(self.folder.weights, self.job.module.state_dict())
-        scores: dict[str, Scores] = dict(self.scores)
+        scores: Mapping[str, Scores] = dict(self.scores)
         if reason != "interrupted":
-            scores = {
-                name: evaluate(self.setup.forward, batches, self.setup.metrics)
-                for name, batches in self.setup.evaluation.items()
-            }
+            scores = self._final_scores()
         self.job.module.eval()
-        result = TrainResult(
-            folder=self.job.folder,
+        result = self._result(reason, scores)
+        self.folder.save_result(result)
+        write_page(self.folder.path)
+        return result
+
+    def _result(self, reason: str, scores: Mapping[str, Scores]) -> TrainResult:
+        state = self.course.state
+        return TrainResult(
+            folder=self.folder.path,
             weights=self.folder.weights,
             metrics=scores,
-            best_epoch=self.state.best.epoch,
-            epochs=self.state.epoch,
-            steps=self.state.step,
+            best_epoch=state.best.epoch,
+            epochs=state.epoch,
+            steps=state.step,
             stopped=reason,
             seconds=time.perf_counter() - self._started,
             samples_per_second=self._trained_rows / max(self._training_seconds, 1e-9),
             labels=self.job.dataset.labels,
         )
-        self.folder.save_result(result)
-        return result
+
+    def _final_scores(self) -> dict[str, Scores]:
+        """The kept weights on every part; the confusion matrices go into a file of their own."""
+        scores: dict[str, Any] = {}
+        matrices: dict[str, Any] = {}
+        metrics = list(self.setup.metrics)
+        for part, batches in self.setup.evaluation.items():
+            confusion = [self.setup.confusion] if self.setup.confusion else []
+            scores[part] = evaluate(self.setup.forward, batches, [*metrics, *confusion])
+            if confusion:
+                matrices[part] = scores[part].pop(CONFUSION)
+        if self.setup.confusion:
+            target = self.setup.confusion.target
+            labels = self.job.dataset.labels.get(target)
+            found = {"target": target, "labels": labels, "rows_are": "true classes", **matrices}
+            write_json(self.folder.path / "confusion_matrix.json", found)
+        return scores
 
     def _load_best(self) -> None:
-        weights = safetensors.torch.load_file(self.folder.best, str(self.device))
+        weights = safetensors.torch.load_file(self.folder.best, str(self.job.device))
         load_weights(self.job.module, weights)

@@ -19,3 +19,6 @@ TORCH_ONNX_CANNOT |= {
     "Threshold": "the TorchScript exporter knows the threshold 0 only",
     "threshold": "the TorchScript exporter knows the threshold 0 only",
 }
+TORCH_ONNX_CANNOT |= dict.fromkeys(
+    ("LogSigmoid-1", "logsigmoid-1"), "the TorchScript exporter takes the logarithm of a sigmoid"
+)

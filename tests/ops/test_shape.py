@@ -16,6 +16,7 @@ from specc.ir.dims import evaluate, symbol
 from specc.ir.graph import Graph
 from specc.ir.types import DType, OpError, TensorType
 from specc.ops import REGISTRY
+from specc.ops.create import stored
 from specc.passes.resolve import resolve
 from specc.runtime.build import compile_graph
 from specc.runtime.export import model_bytes, onnx_model
@@ -71,7 +72,8 @@ def test_formula_is_what_python_makes_of_it(formula: str) -> None:
     written = formula.replace("dtype=bool", 'dtype="bool"')
     graph = graph_of(written, ["N", "T", 8])
     for n, t in [(3, 5), (1, 1), (2, 2)]:
-        names = {k: getattr(torch, k) for k in ("arange", "zeros", "full", "eye", "tril", "triu", "ones", "zeros_like")}  # fmt: skip
+        made = ("arange", "zeros", "full", "eye", "tril", "triu", "ones", "zeros_like")
+        names = {name: getattr(torch, name) for name in made}
         scope = {"x": values([n, t, 8]), "N": n, "T": t, "bool": torch.bool, "inf": torch.inf}
         agree(graph, [n, t, 8], {"N": n, "T": t}, eval(formula, {**names, **scope}))
 
@@ -145,6 +147,66 @@ def test_refused_without_an_input(name: str, params: dict[str, Any], code: str) 
     with pytest.raises(OpError) as caught:
         REGISTRY[name](**params).infer()
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "params", "code"),
+    [
+        ("cat", ["float32: N 3", "float32: T 4"], {"dim": 1}, "T401"),
+        ("cat", ["float32: N 3", "float32: N"], {"dim": 0}, "T402"),
+        ("stack", ["float32: N 3", "float32: N 4"], {}, "T401"),
+        ("gather", ["float32: N 3", "int64: T 3"], {"dim": 1}, "T401"),
+        ("gather", ["float32: N 3", "float32: N 3"], {"dim": 1}, "T404"),
+        ("take_along_dim", ["float32: N 3", "int32: N 3"], {"dim": 1}, "T404"),
+        ("scatter", ["float32: N 3", "int64: N 3", "int64: N 3"], {"dim": 1}, "T404"),
+        ("scatter_add", ["float32: N 3", "int64: N 3", "float32: N 2"], {"dim": 1}, "T401"),
+        ("index_add", ["int64: 3 N", "int64: T", "int64: T N"], {"dim": 0, "alpha": 0.5}, "T404"),
+        ("index_add", ["int64: 3 N", "int64: T", "int64: N N"], {"dim": 0}, "T401"),
+        ("index_select", ["float32: N 3", "int64: N 3"], {"dim": 1}, "T402"),
+        ("masked_fill", ["float32: N 3", "int64: N 3"], {"value": 0}, "T404"),
+        ("masked_fill", ["int8: N 3", "bool: N 3"], {"value": 128}, "T404"),
+        ("masked_fill", ["int64: N 3", "bool: N 3"], {"value": float("inf")}, "T404"),
+        ("masked_fill", ["float16: N 3", "bool: N 3"], {"value": 1e9}, "T404"),
+        ("full_like", ["uint8: N 3"], {"fill_value": 256}, "T404"),
+        ("one_hot", ["int32: N"], {"num_classes": 3}, "T404"),
+        ("meshgrid", ["float32: N", "int64: N"], {}, "T404"),
+        ("getitem", ["float32: N 3", "bool: N"], {"index": ("tensor",)}, "T404"),
+        ("expand_as", ["float32: N 3", "float32: N 4"], {}, "T406"),
+        ("tril", ["float32: N"], {}, "T402"),
+    ],
+)
+def test_refused_with_these_inputs(
+    name: str, inputs: list[str], params: dict[str, Any], code: str
+) -> None:
+    def kind(text: str) -> TensorType:
+        dtype, _, shape = text.partition(": ")
+        sizes = [int(s) if s.isdigit() else symbol(s) for s in shape.split()]
+        return TensorType(DType(dtype), tuple(sizes))
+
+    with pytest.raises(OpError) as caught:
+        REGISTRY[name](**params).infer(*map(kind, inputs))
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("number", [-1, 3.7, 0, 255])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "bool", "float16", "int64"])
+def test_numbers_become_elements_as_in_pytorch(number: float, dtype: str) -> None:
+    wanted = torch.full((), number, dtype=getattr(torch, dtype))
+    made = torch.tensor(stored(number, DType(dtype), "value"), dtype=getattr(torch, dtype))
+    assert made.item() == wanted.item()
+
+
+def test_an_unnamed_flatten_beside_other_layers_keeps_the_batch() -> None:
+    spec, _ = load_spec({
+        "specc": 1, "name": "branches", "inputs": {"x": {"shape": ["N", 2, 3]}},
+        "layers": ["Flatten", {"name": "y", "formula": "flatten(x, 1) + 1"}, "Flatten"],
+        "outputs": {"y": "y", "flat": "0"},
+    })  # fmt: skip
+    assert spec
+    graph, _ = resolve(spec)
+    assert graph
+    made = compile_graph(graph)(torch.zeros(4, 2, 3))
+    assert {name: value.shape for name, value in made.items()} == {"y": (4, 6), "flat": (4, 6)}
 
 
 def test_slices_of_a_promised_length_are_exact() -> None:

@@ -97,4 +97,15 @@ ENTRIES = (
         that ran out. The message gives the step and the cause; earlier checkpoints are kept.
         """,
     ),
+    Code(
+        "L612",
+        "initial weights do not fit",
+        """
+        `init_from` names a safetensors file or a run whose weights differ from the model's in name
+        or shape, or that can't be read. `strict` (the default) wants every weight of both sides;
+        `matched` takes those of the same name and shape, and the rest keep their fresh start.
+
+            "init_from": { "path": "runs/base/20260101-120000", "match": "matched" }
+        """,
+    ),
 )

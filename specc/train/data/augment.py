@@ -41,17 +41,17 @@ def augmented(
 @change
 def RandomHorizontalFlip(image: Image, _: Size, rng: np.random.Generator, p: float = 0.5) -> Image:  # noqa: N802
     """Left and right exchanged with probability `p`."""
-    from PIL import Image as pil
+    from PIL import Image as Pil
 
-    return image.transpose(pil.Transpose.FLIP_LEFT_RIGHT) if rng.random() < p else image
+    return image.transpose(Pil.Transpose.FLIP_LEFT_RIGHT) if rng.random() < p else image
 
 
 @change
 def RandomVerticalFlip(image: Image, _: Size, rng: np.random.Generator, p: float = 0.5) -> Image:  # noqa: N802
     """Top and bottom exchanged with probability `p`."""
-    from PIL import Image as pil
+    from PIL import Image as Pil
 
-    return image.transpose(pil.Transpose.FLIP_TOP_BOTTOM) if rng.random() < p else image
+    return image.transpose(Pil.Transpose.FLIP_TOP_BOTTOM) if rng.random() < p else image
 
 
 @change
@@ -60,7 +60,7 @@ def RandomCrop(  # noqa: N802
     padding_mode: str = "constant",
 ) -> Image:  # fmt: skip
     """A piece of the model's size from anywhere in the padded image."""
-    from PIL import Image as pil
+    from PIL import Image as Pil
 
     pixels = np.asarray(image)
     widths = [(padding, padding)] * 2 + [(0, 0)] * (pixels.ndim - 2)
@@ -69,7 +69,7 @@ def RandomCrop(  # noqa: N802
     height, width = size
     top = int(rng.integers(max(1, padded.shape[0] - height + 1)))
     left = int(rng.integers(max(1, padded.shape[1] - width + 1)))
-    return pil.fromarray(np.ascontiguousarray(padded[top : top + height, left : left + width]))
+    return Pil.fromarray(np.ascontiguousarray(padded[top : top + height, left : left + width]))
 
 
 @change
@@ -95,7 +95,7 @@ def _random_box(
 ) -> tuple[int, int, int, int] | None:  # fmt: skip
     """Left, top, width and height of a piece inside the image, if one is found."""
     for _ in range(TRIES):
-        area = width * height * rng.uniform(*scale)
+        area = width * height * rng.uniform(scale[0], scale[1])
         aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
         w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < w <= width and 0 < h <= height:
@@ -104,9 +104,9 @@ def _random_box(
 
 
 def _resized(image: Image, size: Size, box: tuple[float, float, float, float]) -> Image:
-    from PIL import Image as pil
+    from PIL import Image as Pil
 
-    return image.resize((size[1], size[0]), pil.Resampling.BILINEAR, box)
+    return image.resize((size[1], size[0]), Pil.Resampling.BILINEAR, box)
 
 
 @change
@@ -141,13 +141,13 @@ def ColorJitter(  # noqa: N802
 
 
 def _hue_shifted(image: Image, turn: float) -> Image:
-    from PIL import Image as pil
+    from PIL import Image as Pil
 
     if image.mode != "RGB":
         return image
     hue, *rest = image.convert("HSV").split()
     turned = np.asarray(hue) + np.uint8(round(turn * 255) % 256)
-    return pil.merge("HSV", (pil.fromarray(turned), *rest)).convert("RGB")
+    return Pil.merge("HSV", (Pil.fromarray(turned), *rest)).convert("RGB")
 
 
 @change

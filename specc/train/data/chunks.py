@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from specc.train.data.files import check_file
+from specc.train.data.files import check_file, expanded
 from specc.train.data.sources import check_row_lengths, csv_header
 from specc.train.data.table import Table
-from specc.train.problems import TrainError, listed
+from specc.train.problems import TrainError, listed, within
 
 CHUNK_BYTES = 4 << 20
 MOST_CHUNK_ROWS = 1 << 16
@@ -230,3 +230,34 @@ class ChunkedFiles:
             starts.append(starts[-1] + sum(file.counts))
         for i, piece in self.pieces if pieces is None else pieces:
             yield from self.files[i].chunks(piece, names, starts[i])
+
+
+CHUNKED = ("csv", "parquet")
+"""Kinds of sources that can be read a chunk at a time."""
+
+
+def open_files(
+    source: Mapping[str, Any], base: Path, files: Mapping[str, Sequence[str]]
+) -> dict[str, ChunkedFiles]:
+    """The files of each part, or those that are to be split under the name ""."""
+    opened = {}
+    for part, paths in files.items():
+        with within("split", part):
+            opened[part] = _opened(source, base, paths)
+    if opened:
+        return opened
+    with within("source"):
+        return {"": _opened(source, base, source["path"])}
+
+
+def _opened(source: Mapping[str, Any], base: Path, paths: str | Sequence[str]) -> ChunkedFiles:
+    kind = source["kind"]
+    delimiter = source.get("delimiter", ",")
+    return ChunkedFiles(
+        [
+            ParquetFile(base / name, name)
+            if kind == "parquet"
+            else CsvFile(base / name, name, delimiter)
+            for name in expanded(paths, base, kind)
+        ]
+    )

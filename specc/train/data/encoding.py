@@ -46,6 +46,7 @@ def label_counts(column: ColumnSpec, table: Table, rows: Array) -> Counter[Label
         what = f"column `{cells.column}` can't be encoded, since it is not in memory"
         raise TrainError("D507", what, "encode")
     if column.encode == "multi_hot":
+        _words_kept(column)
         return word_counts(split_words(raw, cells, column.missing), rows)
     return class_counts(factorize(raw, cells, column.missing), rows)
 
@@ -59,18 +60,20 @@ def chosen_labels(column: ColumnSpec, counts: Counter[Label]) -> list[Label]:
             message = f"column `{column.name}` has {len(labels)} classes and the {taker} "
             raise TrainError("D505", f"{message}{column.high}", "encode")
         return labels
+    return vocabulary(counts, _words_kept(column))
+
+
+def _words_kept(column: ColumnSpec) -> int:
     width = _width(column)
     if width is None:
         raise TrainError(
             "D507", f"column `{column.name}` needs a shape", "shape",
             hint='say how many words to keep: `"shape": [1000]`',
         )  # fmt: skip
-    return vocabulary(counts, width)
+    return width
 
 
-def encode_column(
-    column: ColumnSpec, table: Table, rows: Array, labels: Labels
-) -> Array | Lazy:
+def encode_column(column: ColumnSpec, table: Table, rows: Array, labels: Labels) -> Array | Lazy:
     """The rows of one column in the shape of a batch; small integers may await conversion.
 
     Raises `TrainError` D502 to D507 or D512 to D514.

@@ -76,13 +76,13 @@ class Images(Lazy):
         return channels_last.transpose(2, 0, 1).reshape(self.shape[1:])
 
     def _decoded(self, number: int, mode: str) -> Image:
-        from PIL import Image as pil
+        from PIL import Image as Pil
 
         path, name = self.files[number]
         try:
-            with pil.open(path) as image:
+            with Pil.open(path) as image:
                 return image.convert(mode)
-        except (OSError, ValueError, SyntaxError, pil.DecompressionBombError) as error:
+        except (OSError, ValueError, SyntaxError, Pil.DecompressionBombError) as error:
             reason = str(error).splitlines()[0].replace(str(path), name).rstrip(".")
             message = f"`{name}` can't be read as an image: {reason}"
             raise TrainError("D510", message, "data", "source", "path").rooted() from error
@@ -90,7 +90,7 @@ class Images(Lazy):
 
 def covering(image: Image, height: int, width: int) -> Image:
     """The image at a size that covers `height` and `width`, its middle cut out."""
-    from PIL import Image as pil
+    from PIL import Image as Pil
 
     if image.size == (width, height):
         return image
@@ -98,7 +98,7 @@ def covering(image: Image, height: int, width: int) -> Image:
     w, h = width * factor, height * factor
     left, top = (image.width - w) / 2, (image.height - h) / 2
     box = (left, top, min(left + w, image.width), min(top + h, image.height))
-    return image.resize((width, height), pil.Resampling.BILINEAR, box)
+    return image.resize((width, height), Pil.Resampling.BILINEAR, box)
 
 
 def _image_shape(column: ColumnSpec) -> tuple[int, ...]:
@@ -179,5 +179,7 @@ def _table(
 ) -> Table:  # fmt: skip
     names = [file for _, file in files]
     texts = {"file": names, **columns}
-    arrays = {key: pa.chunked_array([pa.array(column, pa.string())]) for key, column in texts.items()}
+    arrays = {
+        key: pa.chunked_array([pa.array(column, pa.string())]) for key, column in texts.items()
+    }
     return Table(name, {"image": Images(files, augment), **arrays})

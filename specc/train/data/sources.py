@@ -167,9 +167,7 @@ def _read_npy(path: Path, name: str, settings: Mapping[str, Any]) -> Table:  # n
 def _mapped(arrays: Mapping[str, Any], name: str) -> Table:
     """A table whose arrays of numbers stay in their file."""
     stays = {k: isinstance(a, np.memmap) and a.dtype.kind in "biuf" for k, a in arrays.items()}
-    return Table(
-        name, {k: Mapped([a]) if stays[k] else np.asarray(a) for k, a in arrays.items()}
-    )
+    return Table(name, {k: Mapped([a]) if stays[k] else np.asarray(a) for k, a in arrays.items()})
 
 
 def _by_name(table: Any) -> dict[str, Any]:

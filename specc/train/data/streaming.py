@@ -18,7 +18,13 @@ import numpy as np
 from specc.train.data.chunks import Chunk, ChunkedFiles
 from specc.train.data.classes import Label, factorize
 from specc.train.data.columns import ColumnSpec
-from specc.train.data.encoding import Labels, chosen_labels, encode_column, label_counts, used_columns
+from specc.train.data.encoding import (
+    Labels,
+    chosen_labels,
+    encode_column,
+    label_counts,
+    used_columns,
+)
 from specc.train.data.numbers import Cells
 from specc.train.data.splitting import PARTS, hashed_parts, mix, text_hash
 from specc.train.data.table import Array, Table
@@ -47,13 +53,14 @@ class Split:
             ends = np.floor(np.cumsum(list(self.fractions.values())) * self.rows + 0.5)
             parts = np.searchsorted(ends, np.arange(chunk.start, chunk.start + chunk.rows), "right")
             return np.where(parts < len(ends), parts, -1)
+        return hashed_parts(mix(self.seed, self._keys(chunk)), list(self.fractions.values()))
+
+    def _keys(self, chunk: Chunk) -> Array:
         if self.group is None:
-            keys = np.arange(chunk.start, chunk.start + chunk.rows)
-        else:
-            cells = Cells(chunk.table, self.group)
-            factors = factorize(chunk.table.raw(self.group), cells, missing="")
-            keys = np.array([text_hash(str(v)) for v in factors.values], np.uint64)[factors.codes]
-        return hashed_parts(mix(self.seed, keys), list(self.fractions.values()))
+            return np.arange(chunk.start, chunk.start + chunk.rows)
+        cells = Cells(chunk.table, self.group)
+        factors = factorize(chunk.table.raw(self.group), cells, missing="")
+        return np.array([text_hash(str(v)) for v in factors.values], np.uint64)[factors.codes]
 
 
 def check_split(split: Mapping[str, Any]) -> None:
@@ -80,15 +87,13 @@ class Survey(NamedTuple):
     rows: dict[str, int]
 
 
-def survey(
-    files: ChunkedFiles, columns: Mapping[str, ColumnSpec], split: Split, learn: bool = True
-) -> Survey:
+def survey(files: ChunkedFiles, split: Split, columns: Mapping[str, ColumnSpec]) -> Survey:
     """The classes and vocabularies of the training part, and the rows of every part.
 
     Raises `TrainError` or an `ExceptionGroup` of them, with the keys inside `data`.
     """
     table = files.names_only()
-    encoded = [column for column in columns.values() if column.encode and learn]
+    encoded = [column for column in columns.values() if column.encode]
     names = used_columns(encoded, table) + ([split.group] if split.group else [])
     counts: dict[str, Counter[Label]] = {column.name: Counter() for column in encoded}
     order = list(split.fractions)
@@ -96,10 +101,10 @@ def survey(
     for chunk in files.chunks(list(dict.fromkeys(names))):
         parts = split.parts(chunk)
         rows += np.bincount(parts + 1, minlength=len(order) + 1)
-        training = np.flatnonzero(parts == order.index("train")) if learn else ()
+        training = np.flatnonzero(parts == order.index("train"))
         for column in encoded:
             with within("columns", column.name):
-                counts[column.name].update(label_counts(column, chunk.table, np.asarray(training)))
+                counts[column.name].update(label_counts(column, chunk.table, training))
     labels: dict[str, list[Label]] = {}
     for column in encoded:
         with within("columns", column.name):
@@ -152,6 +157,35 @@ class Stream:
             raise problem.under("data", "columns", column.name).rooted() from problem
         assert isinstance(array, np.ndarray)
         return array
+
+
+def stream_parts(
+    files: Mapping[str, ChunkedFiles], columns: Mapping[str, ColumnSpec],
+    split: Mapping[str, Any], sharing: Mapping[str, str], buffer: int | None,
+) -> tuple[dict[str, list[Label]], dict[str, Stream]]:  # fmt: skip
+    """Labels and streams of all parts; raises `TrainError` D504, D506, D507 or D509."""
+    if "" in files:
+        with within("split"):
+            check_split(split)
+        whole, shares = files[""], {name: split[name] for name in PARTS if name in split}
+        cut = Split(
+            shares, split.get("seed", 0), sharing.get("group"),
+            None if split.get("shuffle", True) or sharing.get("group") else whole.rows,
+        )  # fmt: skip
+        sources = dict.fromkeys(shares, (whole, cut))
+    else:
+        sources = {name: (files[name], Split({name: 1.0})) for name in PARTS if name in files}
+    if "train" not in sources:
+        raise TrainError("D509", "the split has no `train` part", "split")
+    found = survey(*sources["train"], columns)
+    parts = {}
+    for name, (source, cut) in sources.items():
+        rows = found.rows[name] if "" in files else source.rows
+        if not rows and cut.fractions[name] > 0:
+            raise TrainError("D506", f"the `{name}` part is empty", "split", name)
+        if rows:
+            parts[name] = Stream(source, columns, found.labels, cut, name, rows, buffer)
+    return found.labels, parts
 
 
 def shuffled(chunks: Iterator[Rows], rng: np.random.Generator, size: int | None) -> Iterator[Rows]:

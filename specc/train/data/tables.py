@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,16 @@ class Part:
     rows: Array
 
 
-def _tables(
+def read_tables(
     source: Mapping[str, Any],
     base: Path,
     arrays: Mapping[str, Any] | None,
     files: Mapping[str, list[str]],
 ) -> dict[str, Table]:
-    """The table of each part, or the one that is to be split under the name ""."""
+    """The table of each part, or the one that is to be split under the name "".
+
+    Raises `TrainError` D501, D506, D508 or D510.
+    """
     if source["kind"] == "memory":
         if not arrays:
             message = "data of kind `memory` is handed over in Python, and there is none"
@@ -59,26 +63,41 @@ def _tables(
         raise TrainError("D501", "`source` names no `path`", "source", hint=hint)
     paths = source["path"]
     with within("source"):
-        return {"": _read([paths] if isinstance(paths, str) else paths, base, source)}
+        return {"": _read(paths, base, source)}
 
 
-def _read(paths: Iterable[str], base: Path, source: Mapping[str, Any]) -> Table:
-    found = [name for path in paths for name in _expanded(path, base)]
-    return concatenated([read_table(base / name, source, name) for name in found])
+def _read(paths: str | Iterable[str], base: Path, source: Mapping[str, Any]) -> Table:
+    kind = source["kind"]
+    if kind == "image_folder":
+        given = [paths] if isinstance(paths, str) else list(paths)
+        return read_class_folders(given, base, source.get("augment", ()))
+    if kind not in SOURCES:
+        raise TrainError(
+            "D508", f"there is no data source of kind `{kind}`", "kind",
+            hint=did_you_mean(kind, SOURCES) or f"kinds: {listed([*SOURCES, 'memory'])}",
+        )  # fmt: skip
+    names = expanded(paths, base, kind)
+    tables = [read_table(base / name, source, name) for name in names]
+    return _side_by_side(tables) if kind == "npy" else concatenated(tables)
 
 
-def _expanded(path: str, base: Path) -> list[str]:
-    if not any(char in path for char in "*?[") or (base / path).exists():
-        return [path]
-    folder, pattern = (base / path).parent, Path(path).name
-    names = sorted((p.name for p in folder.glob(pattern)), key=natural_key)
-    if not names:
-        raise TrainError("D501", f"no file matches `{path}`", "path")
-    return [str(Path(path).parent / name) for name in names]
+def _side_by_side(tables: Sequence[Table]) -> Table:
+    """Each npy file holds one column, named after the file."""
+    columns: dict[str, Any] = {}
+    for table in tables:
+        for name, column in table.columns.items():
+            if name in columns:
+                message = f"`{table.name}`: there is a column `{name}` already"
+                raise TrainError("D510", message, "path")
+            columns[name] = column
+    return Table(", ".join(table.name for table in tables), columns)
 
 
-def _select(table: Table, columns: Mapping[str, ColumnSpec], sharing: Mapping[str, Any]) -> Table:
-    """Only the raw columns that are used; all that are missing are reported together."""
+def select(table: Table, columns: Mapping[str, ColumnSpec], sharing: Mapping[str, Any]) -> Table:
+    """Only the raw columns that are used.
+
+    Raises an `ExceptionGroup` of all `TrainError`s about missing ones.
+    """
     names: list[str] = []
     problems: list[TrainError] = []
     for column in columns.values():
@@ -106,9 +125,10 @@ def _missing_source(column: ColumnSpec, problem: TrainError) -> TrainError:
     return TrainError("D511", message, "columns", hint=hint)
 
 
-def _parts(
+def cut(
     tables: Mapping[str, Table], split: Mapping[str, Any], sharing: Mapping[str, str]
 ) -> dict[str, Part]:
+    """The rows of each part; raises `TrainError` D506 or D509."""
     if "" not in tables:
         return {name: Part(tables[name], np.arange(tables[name].rows))
                 for name in PARTS if name in tables}  # fmt: skip
@@ -134,38 +154,58 @@ def _parts(
     return {name: Part(table, part) for name, part in rows.items()}
 
 
-def _encoded(columns: Mapping[str, ColumnSpec], parts: Mapping[str, Part]) -> Dataset:
+def settled(table: Table, source: Mapping[str, Any]) -> Table:
+    """The table with arrays of files in memory, if they are to be there."""
+    mapped = {name: a for name, a in table.columns.items() if isinstance(a, Mapped)}
+    if not mapped or not in_memory(source, 2 * sum(array.nbytes for array in mapped.values())):
+        return table
+    loaded = {name: array.load() for name, array in mapped.items()}
+    return replace(table, columns={**table.columns, **loaded})
+
+
+def encode_parts(
+    columns: Mapping[str, ColumnSpec], parts: Mapping[str, Part], source: Mapping[str, Any]
+) -> tuple[dict[str, list[Label]], dict[str, dict[str, Array | Lazy]]]:
+    """Labels of the encoded columns, and for each part its columns.
+
+    Raises an `ExceptionGroup` of all `TrainError`s.
+    """
     problems: list[TrainError] = []
     labels: dict[str, list[Label]] = {}
-    encoded: dict[str, dict[str, Array]] = {name: {} for name in parts}
+    encoded: dict[str, dict[str, Array | Lazy]] = {name: {} for name in parts}
     for name, column in columns.items():
         try:
             if column.encode:
                 labels[name] = learn_labels(column, parts["train"].table, parts["train"].rows)
-                _check_classes(column, len(labels[name]))
             for part, array in _encode_parts(column, parts, labels):
-                encoded[part][name] = array
+                encoded[part][name] = _settled_images(array, part, source)
         except TrainError as problem:
             problems.append(problem.under("columns", name))
     if problems:
         raise ExceptionGroup("columns", problems)
-    return Dataset(columns, encoded, labels)
+    return labels, encoded
 
 
-def _check_classes(column: ColumnSpec, classes: int) -> None:
-    if column.encode == "class" and column.high is not None and classes > column.high:
-        message = f"column `{column.name}` has {classes} classes and the model gives {column.high}"
-        raise TrainError("D505", message, "encode")
+def _settled_images(array: Array | Lazy, part: str, source: Mapping[str, Any]) -> Array | Lazy:
+    """Images that are the same in each epoch are decoded once, if they fit in memory."""
+    if not isinstance(array, Images) or (part == "train" and array.augment):
+        return array
+    return array[:] if in_memory(source, prod(array.shape)) else array
 
 
 def _encode_parts(
     column: ColumnSpec, parts: Mapping[str, Part], labels: Mapping[str, list[Label]]
-) -> Iterable[tuple[str, Array]]:
+) -> Iterable[tuple[str, Array | Lazy]]:
     # Parts of one table are encoded in one go, since each call converts the whole column.
     tables = {id(part.table): part.table for part in parts.values()}
     for key, table in tables.items():
         names = [name for name, part in parts.items() if id(part.table) == key]
+        if is_lazy(column, table):
+            for name in names:
+                yield name, encode_column(column, table, parts[name].rows, labels)
+            continue
         rows = np.concatenate([parts[name].rows for name in names])
         array = encode_column(column, table, rows, labels)
+        assert isinstance(array, np.ndarray)
         ends = np.cumsum([len(parts[name].rows) for name in names])
         yield from zip(names, np.split(array, ends[:-1]), strict=True)

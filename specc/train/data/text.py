@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +65,9 @@ class Text:
     def stretches(self, start: int, end: int) -> list[Stretch]:
         """The piece between two positions, cut where a file ends."""
         edges = [*self.starts[1:], len(self.codes)]
-        pieces = [Stretch(max(start, a), min(end, b)) for a, b in zip(self.starts, edges, strict=True)]
+        pieces = [
+            Stretch(max(start, a), min(end, b)) for a, b in zip(self.starts, edges, strict=True)
+        ]
         return [piece for piece in pieces if piece.start < piece.end]
 
 
@@ -97,7 +100,9 @@ def read_text(
         found = [np.arange(a, b - length, stride) for a, b in text.stretches(start, end)]
         starts = np.concatenate([*found, np.empty(0, np.int64)]).astype(np.int64)
         if not len(starts):
-            what = f"the `{part}` part of the text is shorter than a window of {length} and a target"
+            what = (
+                f"the `{part}` part of the text is shorter than a window of {length} and a target"
+            )
             raise TrainError("D506", what, "source", "window")
         windows = Windows(text.codes, starts, length), Windows(text.codes, starts + 1, length)
         parts[part] = dict(zip((TOKENS, TARGETS), windows, strict=True))
@@ -120,7 +125,7 @@ def _read(
         text = _text(names, base, unit)
         bounds = [*text.starts, len(text.codes)]
         cuts = [bounds[edge] for edge in edges]
-        return text, dict(zip(files, zip(cuts, cuts[1:], strict=False), strict=True))
+        return text, dict(zip(files, pairwise(cuts), strict=True))
     if "path" not in source:
         raise TrainError("D501", "`source` names no `path`", "source")
     with within("source"):
@@ -130,7 +135,7 @@ def _read(
         total = sum(shares.values())
         raise TrainError("D509", f"the parts add up to {total:g}, more than 1", "split")
     ends = [round(len(text.codes) * end) for end in np.cumsum([0.0, *shares.values()])]
-    return text, dict(zip(shares, zip(ends, ends[1:], strict=False), strict=True))
+    return text, dict(zip(shares, pairwise(ends), strict=True))
 
 
 def _text(names: Sequence[str], base: Path, unit: str) -> Text:
@@ -170,14 +175,23 @@ def _numbered(
     places = np.minimum(np.searchsorted(known, found), len(known) - 1)
     places = np.where(known[places] == found, places, spare)
     numbers = places[codes].astype(np.uint8 if len(known) <= 256 else np.int32)
-    for part, (start, end) in ranges.items():
-        new = np.flatnonzero(places[codes[start:end]] < 0) if spare < 0 else ()
+    for start, end in ranges.values():
+        new = np.flatnonzero(places[codes[start:end]] < 0)
         if len(new):
             at = start + int(new[0])
             raise TrainError(
                 "D512",
-                f"{text.place(at)}: the character `{chr(text.codes[at])}` of the `{part}` part does "
-                "not occur in the training part", "source",
+                f"{text.place(at)}: the character `{chr(text.codes[at])}` does not occur in the "
+                "training part",
+                "source",
                 hint='name one that stands for all unknown ones: `"unknown": "�"`',
             )  # fmt: skip
     return Text(text.names, numbers, text.starts), [chr(code) for code in known.tolist()]
+
+
+def check_codes(column: ColumnSpec, codes: int) -> None:
+    """Raises `TrainError` D505 if there are more codes than the model has places for."""
+    if column.high is not None and codes > column.high:
+        taker = "input takes" if column.is_input else "model gives"
+        message = f"column `{column.name}` has {codes} codes and the {taker} {column.high}"
+        raise TrainError("D505", message)
