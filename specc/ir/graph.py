@@ -55,6 +55,14 @@ class Weight:
     persistent: bool = True
 
 
+@dataclass(frozen=True)
+class Start:
+    """How a parameter starts: a function of `torch.nn.init` and its arguments."""
+
+    function: str
+    arguments: tuple[tuple[str, object], ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Call:
     """What a node runs when it calls a block or an inline group."""
@@ -105,6 +113,8 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[tuple[str, Value], ...]
     train_only: frozenset[str] = frozenset()
+    starts: tuple[tuple[str, Start], ...] = ()
+    """Of a whole model: parameters that do not start as `torch.nn` has them."""
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
         """Every operator node at every depth, with its full module path."""
@@ -151,6 +161,6 @@ class Interface:
 
 
 __all__ = [
-    "Call", "DimInfo", "Graph", "InputInfo", "Interface", "Node", "Origin", "Size", "Value",
+    "Call", "DimInfo", "Graph", "InputInfo", "Interface", "Node", "Origin", "Size", "Start", "Value",
     "Weight",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from specc.ops.op import (
     op,
     param,
 )  # fmt: skip
-from specc.ops.shapes import product
+from specc.ops.shapes import axis, product, same_size
 
 
 class Contraction(NamedTuple):
@@ -141,6 +141,63 @@ class Einsum(Op):
         example("N T 4 4", equation="...ii->...i"),
         example("N T", "T", equation="nt,t"),
         example("int64: N T", equation="nt->tn"),
+    )
+
+
+@op("tensordot")
+class TensorDot(Op):
+    """Sum of products over pairs of axes, one of each input.
+
+    Shape: the axes of the first that are not summed over, then those of the second.
+    """
+
+    dims: int | tuple[tuple[int, ...], tuple[int, ...]] = param(
+        default=2, doc="the last axes of `a` with the first of `b`, or two lists of axes"
+    )
+
+    def infer(self, a: TensorType, b: TensorType) -> TensorType:
+        numeric(self.name, a, b)
+        left, right = self._axes(a, b)
+        if len(left) != len(right):
+            raise OpError("T402", f"{len(left)} axes against {len(right)}", param="dims")
+        for i, j in zip(left, right, strict=True):
+            same_size(self.name, (a, i), (b, j))
+        rest = [size for i, size in enumerate(a.shape) if i not in left]
+        return a.with_shape(*rest, *(size for j, size in enumerate(b.shape) if j not in right))
+
+    def _axes(self, a: TensorType, b: TensorType) -> tuple[list[int], list[int]]:
+        if isinstance(self.dims, int):
+            if not 0 <= self.dims <= min(a.rank, b.rank):
+                raise OpError("T402", f"there are no {self.dims} axes in both inputs", param="dims")
+            return list(range(a.rank - self.dims, a.rank)), list(range(self.dims))
+        left, right = self.dims
+        return [axis(a, i, "dims") for i in left], [axis(b, j, "dims") for j in right]
+
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
+        a, b = inputs
+        assert a
+        assert b
+        summed = product([a.shape[i] for i in self._axes(a, b)[0]])
+        return 2 * outputs[0].numel * summed
+
+    def torch(self, py: TorchWriter, a: Code, b: Code) -> str:
+        return py.call("torch.tensordot", a, b, **self.given())
+
+    def onnx(self, g: OnnxBuilder, a: Ref, b: Ref) -> Ref:
+        left, right = self._axes(a.type, b.type)
+        first = ascii_letters[: a.rank]
+        fresh = iter(ascii_letters[a.rank :])
+        paired = dict(zip(right, left, strict=True))
+        second = "".join(first[paired[j]] if j in paired else next(fresh) for j in range(b.rank))
+        output = "".join(letter for letter in first + second if (first + second).count(letter) == 1)
+        out, equation = self.infer(a.type, b.type), f"{first},{second}->{output}"
+        return widened(g, "Einsum", a, b, type=out, dtype=out.dtype, equation=equation)
+
+    examples = (
+        example("N 3 4", "3 4 T"),
+        example("N T 4", "4 L", dims=1),
+        example("N 3 4", "T 4 3", dims=((1, 2), (-1, -2))),
+        example("N", "T", dims=0),
     )
 
 

@@ -28,6 +28,12 @@ def natural(value: Any) -> DType:
     return DType.float32 if isinstance(value, float) else DType.int64
 
 
+def source_of(dtype: str) -> Raw:
+    """An element type as Python."""
+    # Not `torch.float32`: where the whole model runs in float64, this must too.
+    return Raw("torch.get_default_dtype()" if dtype == "float32" else f"torch.{dtype}")
+
+
 class _Created(Op):
     """Base of the operators without an input."""
 
@@ -42,9 +48,8 @@ class _Created(Op):
         return TensorType(DType(self.dtype) if self.dtype else self.default(), shape)
 
     def source(self, py: TorchWriter, function: str, *arguments: Any) -> str:
-        # A dtype that is the default is left out, so that the default can be raised to float64.
-        named = self.dtype is not None and self.dtype != self.default().value
-        keywords = {"dtype": Raw(f"torch.{self.dtype}")} if named else {}
+        named = self.dtype and self.dtype != self.default().value
+        keywords = {"dtype": source_of(self.dtype)} if self.dtype and named else {}
         return py.call(function, *arguments, **keywords, device=Raw(py.device()))
 
 
@@ -151,7 +156,7 @@ class _Like(Op):
         return out
 
     def torch(self, py: TorchWriter, input: Code) -> str:
-        keywords = {"dtype": Raw(f"torch.{self.dtype}")} if self.dtype else {}
+        keywords = {"dtype": source_of(self.dtype)} if self.dtype else {}
         positional = [self.number()] if "fill_value" in self.params else []
         return py.call(f"torch.{self.name}", input, *positional, **keywords)
 

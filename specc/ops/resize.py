@@ -10,6 +10,7 @@ from typing import Any, Literal
 from specc.ir.dims import Dim
 from specc.ops import adaptive_pool
 from specc.ops.antialias import antialias_weights
+from specc.ops.nearest import gathered, resize_agrees
 from specc.ops.op import (
     Code, DType, OnnxBuilder, Op, OpError, Raw, Ref, Size, TensorType, TorchWriter, example, op,
     param,
@@ -90,16 +91,30 @@ class Resampling(Op):
             sizes = tuple(scaled(a, s) for a, s in zip(old, factors, strict=True))
         for before, after in zip(old, sizes, strict=True):
             require_positive(after, f"the new size of `{before}`")
+        self._check_unchanged(input, sizes)
         if self.mode == "area":
             adaptive_pool.require_poolable(input, sizes, "size" if self.size else "scale_factor")
         if self.antialias:
             self._check_antialias(input, sizes)
         return input.with_shape(*input.shape[:2], *sizes)
 
+    def _check_unchanged(self, x: TensorType, sizes: Sequence[Size]) -> None:
+        """Refuse a factor that leaves a size as it is: PyTorch's kernels do not agree on it."""
+        scales = self._scales(x)
+        if not scales or self.mode == "area" or (self.mode == "bicubic" and not self.antialias):
+            return
+        for before, after, factor in zip(x.shape[2:], sizes, scales, strict=True):
+            if before == after != 1 and factor != 1:
+                raise OpError(
+                    "T407", f"PyTorch has no one meaning for {factor} times {before} that stays "
+                    f"{after}", param="scale_factor",
+                    hint="give `size`, or `recompute_scale_factor`: true",
+                )  # fmt: skip
+
     def _check_antialias(self, x: TensorType, sizes: Sequence[Size]) -> None:
         for axis in (2, 3):
             x.static(axis, "the weights of `antialias` depend on it")
-        if sizes[1] == 1 != sizes[0]:
+        if sizes[1] == 1 and x.shape[2:] != sizes:
             raise OpError(
                 "T407", "PyTorch's `antialias` repeats the first row where the new width is 1",
                 param="antialias",
@@ -117,6 +132,8 @@ class Resampling(Op):
             return adaptive_pool.pooled(g, input, input.rank - 2, out.shape[2:], "Mean")
         if self.antialias:
             return self._antialiased(g, input, out)
+        if "nearest" in self.mode and (copied := self._copied(g, input, out)):
+            return copied
         scales = self._scales(input.type)
         if scales:
             factors = g.const([1.0, 1.0, *map(float, scales)], DType.float32)
@@ -128,6 +145,18 @@ class Resampling(Op):
                 "Resize", input, None, None, sizes, axes=axes, type=out, **self._attributes()
             )
         return g.op("Resize", input, None, None, g.dims(out.shape), type=out, **self._attributes())
+
+    def _copied(self, g: OnnxBuilder, x: Ref, out: TensorType) -> Ref | None:
+        """The value gathered axis by axis, if Resize would copy other elements than PyTorch."""
+        offset = 0.5 if self.mode == "nearest-exact" else 0.0
+        factors = self._scales(x.type) or (None,) * (x.rank - 2)
+        changes = list(zip(range(2, x.rank), x.type.shape[2:], out.shape[2:], factors, strict=True))
+        if all(resize_agrees(*change[1:], offset) for change in changes):
+            return None
+        for axis, before, after, factor in changes:
+            if before != after:
+                x = gathered(g, x, axis, after, factor, offset)
+        return x
 
     def _attributes(self) -> dict[str, Any]:
         if self.mode == "nearest":
@@ -191,6 +220,8 @@ class Interpolate(Resampling):
         example("N 4 H W", size=(5, 13), mode="nearest-exact"),
         example("N 4 3 H W", scale_factor=(1, 2, 0.5), mode="nearest-exact"),
         example("uint8: N 4 H W", scale_factor=2),
+        example("N 4 14", size=2),
+        example("N 4 H", size=13, mode="nearest-exact"),
         example("N 4 L", scale_factor=1.5, mode="linear"),
         example("N 4 H W", size=(13, 5), mode="bilinear"),
         example("N 4 H W", scale_factor=(2, 1.5), mode="bilinear", align_corners=True),

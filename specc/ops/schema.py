@@ -41,7 +41,7 @@ def _schema_of(kind: Any, param: Param) -> dict[str, Any]:
     if kind is Any:
         return {}
     schema: dict[str, Any] = {"type": _SCALARS[kind]}
-    return schema | _bounds(param) if kind in (int, float) else schema
+    return schema | _bounds(param) if kind in (int, float, Dim) else schema
 
 
 def _any_of(annotation: Any, param: Param) -> dict[str, Any]:

@@ -63,18 +63,22 @@ class BlockMaker(BodyMaker):
         if not super().is_valid():
             return False
         blocks = self.context.document.get(("blocks",)) or {}
-        if self.layer.target in blocks:
-            self.definition = blocks[self.layer.target]
+        place = (*self.layer.pointer, "block")
+        self.block = self.part.scope.evaluate(self.layer.target, place)
+        if self.block is POISON:
+            return False
+        if self.block in blocks:
+            self.definition = blocks[self.block]
             return self._check_params(self.definition.get("params", {}))
-        near = closest(str(self.layer.target), blocks)
+        near = closest(str(self.block), blocks)
         self.fault(
-            f"there is no block `{self.layer.target}`", (*self.layer.pointer, "block"), "R307",
+            f"there is no block `{self.block}`", place, "R307",
             f"did you mean `{near}`?" if near else None,
         )  # fmt: skip
         return False
 
     def _check_params(self, known: Mapping[str, Any]) -> bool:
-        name, fine = self.layer.target, True
+        name, fine = self.block, True
         for key in self.layer.args:
             if key not in known:
                 near, fine = closest(key, known), False
@@ -88,7 +92,7 @@ class BlockMaker(BodyMaker):
         return fine
 
     def make(self, path: str, inputs: Sequence[Value | None], scope: Scope) -> Made | None:
-        name, params = self.layer.target, self._params(scope)
+        name, params = self.block, self._params(scope)
         if params is None:
             return None
         key = (name, repr(params), tuple(value.type if value else None for value in inputs))
@@ -115,7 +119,7 @@ class BlockMaker(BodyMaker):
         params: dict[str, Any] = {}
         for key, default in self.definition.get("params", {}).items():
             own = Scope(self.context, {**self.context.globals, **params})
-            place = ("blocks", self.layer.target, "params", key)
+            place = ("blocks", self.block, "params", key)
             params[key] = given[key] if key in given else own.evaluate(default, place)
         return None if any(v is POISON for v in params.values()) else params
 

@@ -52,25 +52,26 @@ class Part:
     # -- the list ---------------------------------------------------------------------------
 
     def add_layers(self, layers: Any, pointer: Pointer) -> None:
-        """Add every layer of a list."""
-        for index, raw in enumerate(layers):
-            self.add_layer(raw, (*pointer, index), index)
+        """Add every layer of a list; one that is not there takes no index, as in `append`."""
+        index = 0
+        for number, raw in enumerate(layers):
+            index += self.add_layer(raw, (*pointer, number), index)
 
-    def add_layer(self, raw: Any, pointer: Pointer, index: int) -> None:
-        """Add the layer that is written at `pointer`; `index` is its name if it has none."""
+    def add_layer(self, raw: Any, pointer: Pointer, index: int) -> bool:
+        """Add the layer at `pointer`, named `index` if it has no name; whether it is there."""
         layer = parse_layer(raw, pointer, self.context.document, self.context.diagnostics)
         if layer is None:
             self.previous = POISON
             self._poison_name(raw)
-        else:
-            self._add_layer(layer, index, self.context.maker(self, layer))
+            return True
+        return self._add_layer(layer, index, self.context.maker(self, layer))
 
-    def _add_layer(self, layer: Layer, index: int, make: Any) -> None:
+    def _add_layer(self, layer: Layer, index: int, make: Any) -> bool:
         instances = self._instances(layer)
         sources = self._sources(layer, make)
         if make is None or instances is POISON or sources is None:
             self._poison(layer, index)
-            return
+            return True
         scope = self.scope
         first: Input = sources[0] if sources else None
         last: Result = {"": first if first is not None else POISON}
@@ -88,6 +89,7 @@ class Part:
         self._declare(base, layer, last if made_any else {"": next(iter(last.values()))})
         if len(paths) > 1 or paths != [base]:
             self.recipes[base] = [r for p in paths for r in self.recipes.get(p, [])]
+        return made_any or "when" not in layer.common
 
     def _place(
         self, layer: Layer, path: str, sources: list[Input], scope: Scope, make: Any

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from specc.diagnostics.model import Diagnostics
 from specc.ir.dims import as_size, symbol
 from specc.ir.graph import DimInfo, Graph, Value
 from specc.ir.types import DType, TensorType
+from specc.passes.starts import starts
 from specc.passes.calls import add_lets, build_body
 from specc.passes.layers import new_context
 from specc.passes.scope import POISON, Scope
@@ -32,7 +34,8 @@ def resolve(spec: Spec) -> tuple[Graph | None, Diagnostics]:
     graph = build_body(spec.name, model_scope, values, _definition(spec), ())
     if graph is None or out.has_errors:
         return None, out
-    return _with_output_names(graph, spec), out
+    named = _with_output_names(graph, spec)
+    return replace(named, starts=starts(spec, named, scope)), out
 
 
 def _definition(spec: Spec) -> dict[str, Any]:

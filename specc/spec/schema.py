@@ -167,12 +167,17 @@ PARITY = _object(
     }
 )  # fmt: skip
 
+INIT = {"type": ["string", "object"], "properties": {"op": TEXT}}
+INIT_RULE = _object(
+    {"op": LIST_OR_TEXT, "path": TEXT, "parameter": TEXT, "init": INIT, "doc": TEXT}, ["init"]
+)
+
 SPEC = _object(
     {
         "$schema": TEXT, "specc": {"type": "integer"}, "name": TEXT, "doc": TEXT, "extends": TEXT,
         "imports": _map_of(TEXT), "params": {"type": "object"}, "let": {"type": "object"},
         "dims": _map_of(DIM), "inputs": _map_of(INPUT), "blocks": _map_of(BLOCK), "layers": LAYERS,
-        "outputs": _map_of(OUTPUT), "init": {"type": "array"}, "data": DATA, "train": TRAIN,
+        "outputs": _map_of(OUTPUT), "init": {"type": "array", "items": INIT_RULE}, "data": DATA, "train": TRAIN,
         "export": EXPORT, "parity": PARITY,
     },
     ["specc", "name", "inputs", "layers"],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from specc.ir.graph import Call, Graph
 from specc.targets.pytorch.body import Body
 from specc.targets.pytorch.classes import Class, Classes, Merger, by_height, camel
 from specc.targets.pytorch.constructor import Constructor, literal
+from specc.targets.pytorch.initialize import start_lines
 
 
 def torch_source(graph: Graph, doc: str = "") -> str:
@@ -18,7 +21,10 @@ def torch_source(graph: Graph, doc: str = "") -> str:
     call = Call(graph.name, graph)
     top = Merger([(call, body)]).made(name) if body.sequential is None else None
     parts = [_class(made) for made in classes.made]
-    parts.append(_class(top, doc) if top else _sequential_class(name, body.sequential, doc))
+    lines = start_lines(graph)
+    parts.append(
+        _class(top, doc, lines) if top else _sequential_class(name, body.sequential, doc, lines)
+    )
     supports = (
         dict.fromkeys(s for b in [*(c.body for c in classes.made), body] for s in b.support)
         | classes.supports
@@ -35,18 +41,19 @@ def class_name(graph: Graph) -> str:
 def _imports(parts: list[str]) -> str:
     text = "\n".join(parts)
     lines = ["import math\n\n"] if "math." in text else []
+    lines += ["from fnmatch import fnmatch\n\n"] if "fnmatch(" in text else []
     lines += ["import torch\n"] if "torch." in text else []
     lines += ["import torch.nn.functional as F\n"] if "F." in text else []
     lines += ["from torch import nn\n"]
     return "".join(lines) + "\n\n"
 
 
-def _class(made: Class, doc: str = "") -> str:
+def _class(made: Class, doc: str = "", starts: Sequence[str] = ()) -> str:
     lines = [f"class {made.name}(nn.Module):"]
     doc = doc or made.doc
     if doc:
         lines += [f'    """{_docstring(doc)}"""', ""]
-    init = _init(made)
+    init = _init(made, list(starts))
     lines += [*init, ""] if len(init) > 2 else []
     lines += [f"    def forward({', '.join(['self', *made.body.inputs])}):"]
     lines += [f"        {line}" for line in made.lines]
@@ -57,13 +64,13 @@ def _docstring(doc: str) -> str:
     return doc.replace("\\", "\\\\").replace('"""', "'''").strip()
 
 
-def _init(made: Class) -> list[str]:
+def _init(made: Class, starts: list[str]) -> list[str]:
     arguments = [
         a.name if a.default is ... else f"{a.name}={literal(a.default)}" for a in made.arguments
     ]
     body = [f"self.{name} = {name}" for name in made.attributes]
     body += [_registered(path, layer) for path, layer in made.layers.items()]
-    body += list(made.body.tensors.values()) + made.body.after
+    body += [*made.body.tensors.values(), *made.body.after, *starts]
     head = f"    def __init__({', '.join(['self', *arguments])}):"
     return [head, "        super().__init__()", *(f"        {line}" for line in body)]
 
@@ -74,10 +81,12 @@ def _registered(path: str, layer: Constructor) -> str:
     return f'self.add_module("{path}", {layer.source()})'
 
 
-def _sequential_class(name: str, layers: Constructor | None, doc: str) -> str:
+def _sequential_class(
+    name: str, layers: Constructor | None, doc: str, starts: Sequence[str]
+) -> str:
     assert layers is not None
     lines = [f"class {name}(nn.Sequential):"]
     lines += [f'    """{_docstring(doc)}"""', ""] if doc else []
     lines += ["    def __init__(self):", "        super().__init__("]
     lines += [f"            {child.source()}," for child in layers.children]
-    return "\n".join([*lines, "        )"])
+    return "\n".join([*lines, "        )", *(f"        {line}" for line in starts)])

@@ -106,8 +106,8 @@ class Course:
     def restore(self, weights: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """Go back to a snapshot; raises `TrainError` L608 if it is of other settings."""
         setup, scaler = self.setup, self.setup.step.precision.scaler
-        self._check(plain)
         load_weights(self.module, weights)
+        self._check(plain)
         setup.optimizer.load_state_dict(plain["optimizer"])
         if setup.scheduler:
             setup.scheduler.load_state_dict(plain["scheduler"])

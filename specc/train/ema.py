@@ -42,6 +42,10 @@ class Ema:
         """Go on from an average that was kept."""
         self._put(self.average, average)
 
+    def take_over(self) -> None:
+        """Leave the average in the model for good."""
+        self._put(self._live, self.average)
+
     def restart(self) -> None:
         """Begin anew with the weights as they are."""
         self._put(self.average, self._live)

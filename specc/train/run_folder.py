@@ -74,10 +74,12 @@ class RunFolder:
 
         The system lets go of it when the process ends, however it does.
         """
-        with (self.path / ".lock").open("w") as file:
+        lock = self.path / ".lock"
+        with lock.open("w") as file:
             if not _locked(file):
                 raise TrainError("L608", f"another process is training in `{self.path}`")
             yield
+            lock.unlink(missing_ok=True)
 
     def prepare(self, seed: int, labels: Mapping[str, list[Any]]) -> None:
         """Write what is known before the first step."""

@@ -242,7 +242,7 @@ class Trainer:
         if graph is None or loss_graph is None:
             return None
         self.reporter.on_note("looking for the first value that is not finite")
-        replay = Replay(self.course, self._restore, tuple(self._watched), graph, loss_graph)
+        replay = Replay(self.course, self._go_back, tuple(self._watched), graph, loss_graph)
         try:
             return replay.blame(failed)
         # The search must never hide what it searches for.
@@ -262,6 +262,13 @@ class Trainer:
 
     def _restore(self) -> bool:
         """Go on from the last checkpoint; whether there is one."""
+        if not self._go_back():
+            return False
+        self._kept = self.course.state.step
+        self.folder.keep_metrics_until(self._kept)
+        return True
+
+    def _go_back(self) -> bool:
         loaded = load_checkpoint(self.folder.last, torch.device(self.job.device))
         if loaded is None:
             return False
@@ -270,8 +277,7 @@ class Trainer:
             message = f"the data has {self.job.dataset.rows} rows and had {plain['rows']}"
             raise TrainError("L608", message)
         self.course.restore(weights, plain)
-        self.scores, self._kept = plain["scores"], self.course.state.step
-        self.folder.keep_metrics_until(self.course.state.step)
+        self.scores = plain["scores"]
         return True
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────
@@ -279,6 +285,8 @@ class Trainer:
     def _finish(self, reason: str) -> TrainResult:
         if self.course.state.best.epoch is not None:
             self._load_best()
+        elif self.setup.ema:
+            self.setup.ema.take_over()
         save_weights(self.folder.weights, self.job.module.state_dict())
         scores: Mapping[str, Scores] = dict(self.scores)
         if reason != "interrupted":

@@ -77,8 +77,10 @@ def _interpolate(x: torch.Tensor, **params: Any) -> torch.Tensor:
 
 TORCH_ONNX_CANNOT["interpolate-2"] = "has no nearest-exact at opset 17"
 TORCH_ONNX_CANNOT["interpolate-3"] = "has no nearest-exact at opset 17"
-TORCH_ONNX_CANNOT["interpolate-15"] = "needs an output size that divides the input's"
-for _index in range(16, 20):
+TORCH_ONNX_CANNOT["interpolate-5"] = "leaves to Resize what it rounds to another element"
+TORCH_ONNX_CANNOT["interpolate-6"] = "has no nearest-exact at opset 17"
+TORCH_ONNX_CANNOT["interpolate-17"] = "needs an output size that divides the input's"
+for _index in range(18, 22):
     TORCH_ONNX_CANNOT[f"interpolate-{_index}"] = "has no antialias at opset 17"
 
 for _name in ("ChannelShuffle", "channel_shuffle"):

@@ -84,6 +84,35 @@ def test_made_tensors_are_put_on_the_device_of_the_input() -> None:
 
 
 @pytest.mark.parametrize(
+    "formula", ["arange(T, dtype=f)", "full((N, T), 2, dtype=f)", "zeros((T,))", "eye(T)",
+                "linspace(0, 1, 5)", "zeros_like(x, dtype=f)"],
+)  # fmt: skip
+def test_made_floats_follow_the_default_dtype(formula: str) -> None:
+    module = compile_graph(graph_of(formula.replace("=f", '="float32"'), ["N", "T"])).double()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert module(torch.zeros(2, 3)).dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(("name", "params"), [
+    ("reshape", {"shape": [-2]}), ("expand", {"sizes": [-2, 6]}), ("tile", {"dims": [-1]}),
+    ("rearrange", {"pattern": "n (a b) -> n a b", "axes": {"a": 0}}),
+    ("getitem", {"index": [1.5]}), ("getitem", {"index": ["all"]}),
+])  # fmt: skip
+def test_refused_by_the_schema(name: str, params: dict[str, Any]) -> None:
+    spec, _ = load_spec({
+        "specc": 1, "name": "bad", "inputs": {"x": {"shape": ["N", 6]}},
+        "layers": [{"name": "y", "op": name, **params}],
+    })  # fmt: skip
+    assert spec
+    graph, found = resolve(spec)
+    assert graph is None
+    assert {d.code for d in found.items} <= {"S103", "S104"}
+
+
+@pytest.mark.parametrize(
     ("name", "shape", "params", "code", "words"),
     [
         ("reshape", (N, 6), {"shape": (N, 5)}, "T401", "elements"),

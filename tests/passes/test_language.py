@@ -253,3 +253,42 @@ def test_formulas_keep_their_meaning(formula: str, expected: str) -> None:
     x = torch.randn(3, 4)
     wanted = eval(expected, {"x": x})
     torch.testing.assert_close(module(x), wanted, rtol=0, atol=0)
+
+
+def test_init_rules_and_layers() -> None:
+    layers = [
+        {"name": "body", "repeat": 3, "layers": [linear(4, name="fc"), linear(4, name="out", init="zeros_")]},
+        {"name": "offset", "op": "Parameter", "shape": [4], "init": {"op": "constant_", "val": 7}},
+        {"formula": "body + offset"},
+    ]
+    rules = [
+        {"path": "body.1.*", "parameter": "bias", "init": {"op": "constant_", "val": 2}},
+        {"op": "Linear", "parameter": "bias", "init": {"op": "constant_", "val": 3}},
+    ]
+    state = load(spec(layers, init=rules)).compile().state_dict()
+    values = {name: set(tensor.flatten().tolist()) for name, tensor in state.items() if "fc.weight" not in name}
+    assert values == {
+        "offset": {7.0},
+        **{f"body.{i}.{n}.bias": {2.0 if i == 1 else 3.0} for i in range(3) for n in ("fc", "out")},
+        **{f"body.{i}.out.weight": {0.0} for i in range(3)},
+    }  # fmt: skip
+
+
+def test_init_knows_the_functions_of_torch() -> None:
+    import inspect
+
+    from specc.passes.starts import FUNCTIONS
+
+    for name, arguments in FUNCTIONS.items():
+        known = list(inspect.signature(getattr(torch.nn.init, name)).parameters)
+        assert set(arguments) <= set(known[1:])
+    assert codes(spec([linear(2, init="zeros")])) == ["S115"]
+    assert codes(spec([linear(2, init={"op": "normal_", "sd": 1})])) == ["S101"]
+    assert codes(spec([linear(2, init={"wait": "zeros_"})])) == ["R312"]
+
+
+def test_reserved_names_are_those_of_modules() -> None:
+    from specc.spec.names import RESERVED
+
+    known = {name for name in dir(torch.nn.Module()) if not name.startswith("_")}
+    assert known <= RESERVED

@@ -51,12 +51,12 @@ def failing(call: Callable[[], object]) -> tuple[Diagnostic, ...]:
 def load(
     base: Path, columns: Mapping[str, Any], *, path: str = "t.csv", kind: str = "csv",
     inputs: Mapping[str, Sequence[int]] | None = None, split: Mapping[str, Any] | None = None,
-    targets: Sequence[str] | None = None, **rest: Any,
+    targets: Sequence[str] | None = None, source: Mapping[str, Any] | None = None, **rest: Any,
 ) -> Dataset:  # fmt: skip
     given = interface(inputs or {})
     names = {info.name for info in given.inputs}
     data = {
-        "source": {"kind": kind, "path": path},
+        "source": {"kind": kind, "path": path, **(source or {})},
         "columns": columns,
         "split": split or {"train": 1.0, "shuffle": False},
     }
@@ -125,7 +125,7 @@ def blob_job(
             "interface": BLOBS,
             "dataset": blob_data(),
             "train": settings,
-            "folder": folder,
+            "open_folder": lambda: folder,
             **rest,
         }
     )

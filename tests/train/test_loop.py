@@ -197,7 +197,7 @@ def test_checkpoints_come_every_so_many_epochs(
 
     monkeypatch.setattr("specc.train.trainer.save_checkpoint", noting)
     run(tmp_path, {**PLAIN, "epochs": 5, "checkpoint": {"every": 2}})
-    assert saved == [2, 4, 5]
+    assert saved == [0, 2, 4, 5]
 
 
 def test_weights_that_overflow_in_the_last_step_are_not_kept(tmp_path: Path) -> None:
@@ -205,7 +205,9 @@ def test_weights_that_overflow_in_the_last_step_are_not_kept(tmp_path: Path) -> 
     data = blob_data(split={"train": 1.0})
     (found,) = failing(lambda: run(tmp_path, section, module=nn.Linear(4, 3), dataset=data))
     assert found.message == "a weight is not finite in epoch 1, step 1"
-    assert not list(tmp_path.rglob("*.safetensors"))
+    assert found.notes == ("the checkpoint of step 0 is kept",)
+    assert not (tmp_path / "weights.safetensors").exists()
+    assert all(t.isfinite().all() for t in last_weights(tmp_path).values())
 
 
 def test_tied_weights_are_one_weight_to_the_optimizer() -> None:
@@ -257,7 +259,7 @@ def test_a_nan_stops_the_run_and_leaves_the_last_good_checkpoint(tmp_path: Path)
             return super().forward(x) * (math.nan if self.calls > 20 else 1.0)
 
     (found,) = failing(lambda: run(tmp_path, PLAIN, module=Breaks(4, 3)))
-    assert (found.code, found.message) == ("L605", "the loss is nan in epoch 3, step 27")
+    assert (found.code, found.message) == ("L605", "the loss is nan in epoch 3, step 21")
     assert found.notes == ("the checkpoint of step 18 is kept",)
     assert all(t.isfinite().all() for t in last_weights(tmp_path).values())
 
@@ -320,7 +322,8 @@ def test_no_pickle_and_no_leftover_in_the_folder(tmp_path: Path) -> None:
     assert names == {
         "checkpoints/best.safetensors", "checkpoints/last/state.json",
         "checkpoints/last/state.safetensors", "checkpoints/last/weights.safetensors",
-        "environment.json", "labels.json", "metrics.jsonl", "result.json", "weights.safetensors",
+        "confusion_matrix.json", "curves.html", "environment.json", "labels.json",
+        "metrics.jsonl", "result.json", "times.jsonl", "weights.safetensors",
     }  # fmt: skip
 
 

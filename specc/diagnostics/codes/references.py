@@ -151,4 +151,11 @@ ENTRIES = (
         Refer to it with `from` or `outputs`, or remove it.
         """,
     ),
+    Code(
+        "R312",
+        "no such parameter",
+        """
+        `init` names a parameter, or a rule matches one, that the model does not have.
+        """,
+    ),
 )

@@ -146,4 +146,12 @@ ENTRIES = (
         affected. Remove it, or check the spelling where it was meant to be used.
         """,
     ),
+    Code(
+        "S115",
+        "unknown way to start a weight",
+        """
+        `init` takes the functions of `torch.nn.init` by name, `"zeros_"`, or with their arguments:
+        `{ "op": "normal_", "std": 0.02 }`.
+        """,
+    ),
 )

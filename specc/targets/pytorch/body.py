@@ -52,7 +52,7 @@ class Body:
         names = [str(i) for i in range(len(graph.nodes))]
         if not graph.nodes or [n.path for n in graph.nodes] != names or len(graph.inputs) != 1:
             return None
-        if len(graph.outputs) != 1 or any(n.settings for n in graph.nodes):
+        if len(graph.outputs) != 1 or any(_is_changed(n) for n in graph.nodes):
             return None
         children = []
         value = graph.inputs[0]
@@ -108,6 +108,11 @@ class Body:
                 frozen.append(f"{reference}.requires_grad_(False)")
         # After the ties, which put other tensors in the place of a layer's own.
         self.after += frozen
+
+
+def _is_changed(node: Node) -> bool:
+    """Whether the class has to do something to the layer after making it."""
+    return bool(node.settings.get("freeze") or node.settings.get("tie"))
 
 
 def _torch(op: object, writer: NodeWriter, codes: Sequence[Code | None]) -> str | Code:

@@ -1,0 +1,121 @@
+"""`init`: which parameter starts by which function of `torch.nn.init`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from specc.diagnostics.model import Pointer
+from specc.diagnostics.suggest import closest
+from specc.ir.graph import Call, Graph, Node, Start
+from specc.passes.scope import POISON, Scope
+from specc.spec.model import Spec
+
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "uniform_": ("a", "b"), "normal_": ("mean", "std"), "constant_": ("val",), "ones_": (),
+    "zeros_": (), "eye_": (), "dirac_": ("groups",), "xavier_uniform_": ("gain",),
+    "xavier_normal_": ("gain",), "kaiming_uniform_": ("a", "mode", "nonlinearity"),
+    "kaiming_normal_": ("a", "mode", "nonlinearity"), "trunc_normal_": ("mean", "std", "a", "b"),
+    "orthogonal_": ("gain",), "sparse_": ("sparsity", "std"),
+}  # fmt: skip
+"""The functions of `torch.nn.init` and what they take beside the tensor."""
+
+
+class Parameter(NamedTuple):
+    """A parameter of the model: its layer's path, the layer's operator, and its own name."""
+
+    path: str
+    op: str
+    name: str
+
+    @property
+    def full(self) -> str:
+        """Its name in the `state_dict`."""
+        return f"{self.path}.{self.name}" if self.name else self.path
+
+
+def starts(spec: Spec, graph: Graph, scope: Scope) -> tuple[tuple[str, Start], ...]:
+    """The start of every parameter that has one of its own; what a layer says wins.
+
+    Of the rules in `init` the first that matches counts.
+    """
+    parameters = list(_parameters(graph, ""))
+    found = dict(_rules(spec, scope, parameters)) | dict(_layers(graph, "", scope, parameters))
+    return tuple((p.full, found[p.full]) for p in parameters if p.full in found)
+
+
+def _parameters(graph: Graph, prefix: str) -> Iterator[Parameter]:
+    for path, node in graph.walk(prefix):
+        if not node.is_shared:
+            name = getattr(node.op, "name", "")
+            yield from (Parameter(path, name, w.name) for w in node.weights if not w.is_buffer)
+
+
+def _rules(spec: Spec, scope: Scope, parameters: list[Parameter]) -> Iterator[tuple[str, Start]]:
+    rules = spec.document.value.get("init", [])
+    for number, rule in reversed(list(enumerate(rules))):
+        pointer = ("init", number)
+        start = _start(scope, rule["init"], (*pointer, "init"))
+        ops = rule.get("op", [])
+        ops = [ops] if isinstance(ops, str) else ops
+        matched = [
+            p for p in parameters
+            if (not ops or p.op in ops)
+            and fnmatchcase(p.path, rule.get("path", "*"))
+            and fnmatchcase(p.name, rule.get("parameter", "*"))
+        ]  # fmt: skip
+        if not matched:
+            at = scope.context.document.span(pointer)
+            scope.context.diagnostics.add("R312", "this rule matches no parameter", at)
+        if start:
+            yield from ((p.full, start) for p in matched)
+
+
+def _layers(
+    graph: Graph, prefix: str, scope: Scope, parameters: list[Parameter]
+) -> Iterator[tuple[str, Start]]:
+    for node in graph.nodes:
+        path = f"{prefix}{node.path}"
+        if isinstance(node.op, Call):
+            yield from _layers(node.op.body, f"{path}.", scope, parameters)
+        if "init" in node.settings:
+            yield from _layer(node, path, scope, parameters)
+
+
+def _layer(
+    node: Node, path: str, scope: Scope, parameters: list[Parameter]
+) -> Iterator[tuple[str, Start]]:
+    value, pointer = node.settings["init"], (*node.origin.pointer, "init")
+    by_name = isinstance(value, dict) and "op" not in value
+    for name, how in value.items() if by_name else [("weight", value)]:  # type: ignore[attr-defined]
+        wanted = f"{path}.{name}"
+        matched = [p for p in parameters if fnmatchcase(p.full, wanted)]
+        matched = matched or [p for p in parameters if p.full == path and not by_name]
+        if not matched:
+            at = scope.context.document.span((*pointer, name) if by_name else pointer)
+            scope.context.error("R312", f"there is no parameter `{wanted}`", at)
+        start = _start(scope, how, (*pointer, name) if by_name else pointer)
+        if start:
+            yield from ((p.full, start) for p in matched)
+
+
+def _start(scope: Scope, value: Any, pointer: Pointer) -> Start | None:
+    value = scope.evaluate(value, pointer)
+    if value is POISON:
+        return None
+    function = value if isinstance(value, str) else value.get("op")
+    given = {} if isinstance(value, str) else {k: v for k, v in value.items() if k != "op"}
+    at = scope.context.document.span(pointer)
+    if function not in FUNCTIONS:
+        near = closest(str(function), FUNCTIONS)
+        hint = f"did you mean `{near}`?" if near else f"there are {', '.join(FUNCTIONS)}"
+        message = f"there is no function `{function}` in `torch.nn.init`"
+        scope.context.error("S115", message, at, hint)
+        return None
+    for key in given:
+        if key not in FUNCTIONS[function]:
+            takes = ", ".join(FUNCTIONS[function]) or "nothing"
+            scope.context.error("S101", f"`{function}` takes no `{key}`", at, f"it takes {takes}")
+            return None
+    return Start(function, tuple(given.items()))
