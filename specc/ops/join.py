@@ -122,6 +122,63 @@ class Stack(Op):
     )
 
 
+class _Aligned(Op):
+    """Base of the operators that join tensors along an axis of their own."""
+
+    check = "exact"
+
+    def lifted(self, x: TensorType) -> TensorType:
+        """The input with the axes that it lacks."""
+        raise NotImplementedError
+
+    def along(self, x: TensorType) -> Cat:
+        """The joining of inputs that have all axes."""
+        return Cat(dim=0)
+
+    def infer(self, *tensors: TensorType) -> TensorType:
+        _joined_dtype(self.name, tensors)
+        lifted = [self.lifted(x) for x in tensors]
+        return self.along(lifted[0]).infer(*lifted)
+
+    def torch(self, py: TorchWriter, *tensors: Code) -> str:
+        return _call(f"torch.{self.name}", tensors, 0)
+
+    def onnx(self, g: OnnxBuilder, *tensors: Ref) -> Ref:
+        kinds = [self.lifted(x.type) for x in tensors]
+        pairs = zip(tensors, kinds, strict=True)
+        lifted = [x if x.type == kind else g.reshape(x, kind.shape) for x, kind in pairs]
+        return self.along(kinds[0]).onnx(g, *lifted)
+
+
+@op("hstack")
+class HStack(_Aligned):
+    """Joins tensors column by column: along axis 1, and vectors end to end.
+
+    Shape: sizes along that axis add up, all others must be equal.
+    """
+
+    def lifted(self, x: TensorType) -> TensorType:
+        return x if x.rank else x.with_shape(1)
+
+    def along(self, x: TensorType) -> Cat:
+        return Cat(dim=min(x.rank - 1, 1))
+
+    examples = (example("N 3", "N 4"), example("int64: N", "T"), example("N 2 T", "N L T"))
+
+
+@op("vstack")
+class VStack(_Aligned):
+    """Joins tensors row by row: along axis 0, where a vector is one row.
+
+    Shape: sizes along axis 0 add up, all others must be equal.
+    """
+
+    def lifted(self, x: TensorType) -> TensorType:
+        return x if x.rank > 1 else x.with_shape(1, x.numel)
+
+    examples = (example("N 3", "T 3"), example("int64: T", "N T"), example("bool: N", "bool: N"))
+
+
 class _Pieces(Op):
     """Base of the operators that cut a tensor along one axis."""
 

@@ -73,8 +73,8 @@ def joined(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]
     return lambda *tensors, **params: function(tensors, **params)
 
 
-custom("cat")(joined(torch.cat))
-custom("stack")(joined(torch.stack))
+for _function in (torch.cat, torch.stack, torch.hstack, torch.vstack):
+    custom(_function.__name__)(joined(_function))
 
 
 custom("meshgrid")(lambda *tensors, indexing="ij": torch.meshgrid(*tensors, indexing=indexing))
