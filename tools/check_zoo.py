@@ -4,7 +4,7 @@ python tools/check_zoo.py                 all of them
 python tools/check_zoo.py resnet18 vit    those whose name begins so
     --no-onnx     leave out the proof of the ONNX export
     --compare     count the nodes of our ONNX graph beside those of `torch.onnx`
-    --slowest N   leave out models of more than N million parameters
+    --most N      leave out models of more than N million parameters
 
 Each spec gets the weights of its original, randomly initialised and moved off constants, under
 the same names, and must give the same outputs. Exits with 1 if one does not.
@@ -196,7 +196,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="models whose name is or begins so")
     parser.add_argument("--no-onnx", action="store_true", help="no proof of the ONNX export")
     parser.add_argument("--compare", action="store_true", help="count nodes beside torch.onnx")
-    parser.add_argument("--slowest", type=float, help="the most parameters, in millions")
+    parser.add_argument("--most", type=float, help="the most parameters, in millions")
     return parser.parse_args()
 
 
@@ -205,7 +205,7 @@ def main() -> int:
     torch.set_num_threads(1)
     print(line(COLUMNS))
     failed = 0
-    for about in chosen(options.names, options.slowest):
+    for about in chosen(options.names, options.most):
         try:
             result = check(about, onnx=not options.no_onnx, compare=options.compare)
         except MissingLibraryError as fault:

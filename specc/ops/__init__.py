@@ -2,12 +2,13 @@
 
 from specc.ops import (
     activation, activation_shaped, adaptive_pool, adaptive_softmax, arithmetic, attention, axes,
-    batch_norm, cast, cells, compare, conv, conv_transpose, create, cumulative, distance, division,
-    dropout, einops, einsum, embedding, expand, extremes, fill, fold, grid, index, instance_norm,
-    join, layer_norm, linear, local_norm, loss, loss_binary, loss_class, loss_distribution,
-    loss_margin, loss_sequence, loss_triplet, matmul, matmul_add, moments, multihead_attention,
-    normalization, pad, pixels, pointwise, pool, power, recurrent, reduce, reshape, resize, rotary,
-    scalar, scatter, select, softmax, sort, ternary, triangle,
+    batch_norm, cast, cells, compare, conv, conv_transpose, create, cumulative, distance,
+    division, dropout, einops, einsum, embedding, expand, extremes, fill, fold, gather,
+    grid, index, instance_norm, join, layer_norm, linear, local_norm, loss, loss_binary,
+    loss_class, loss_distribution, loss_margin, loss_sequence, loss_triplet, matmul,
+    matmul_add, moments, multihead_attention, normalization, pad, pixels, pointwise, pool,
+    power, ranges, recurrent, reduce, reshape, resize, rotary, sampling, scalar, scatter, select,
+    softmax, sort, ternary, triangle,
 )  # fmt: skip
 from specc.ops.op import REGISTRY, Op, OpError, as_outputs
 

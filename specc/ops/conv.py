@@ -50,12 +50,8 @@ class Conv(Spatial):
             return [(total // 2, total - total // 2) for total in totals]
         return [(p, p) for p in self.sizes("padding")]
 
-    def _in_channels(self, input: TensorType) -> int:
-        self.require_image(input)
-        return input.static(-self.axes - 1, "it counts the channels")
-
     def _check(self, input: TensorType) -> None:
-        channels = self._in_channels(input)
+        channels = self.channels(input)
         self.require_floating(input)
         require_divisible(channels, self.groups, "input", "groups")
         require_divisible(self.out_channels, self.groups, "output", "out_channels")
@@ -79,7 +75,7 @@ class Conv(Spatial):
 
     def weights(self, input: TensorType) -> Weights:
         kernel = self.sizes("kernel_size")
-        inner = self._in_channels(input) // self.groups
+        inner = self.channels(input) // self.groups
         yield weight("weight", (self.out_channels, inner, *kernel), input.dtype)
         if self.bias:
             yield weight("bias", (self.out_channels,), input.dtype)
@@ -87,12 +83,12 @@ class Conv(Spatial):
     def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         (x,) = inputs
         assert x
-        inner = self._in_channels(x) // self.groups
+        inner = self.channels(x) // self.groups
         return (2 * inner * product(self.sizes("kernel_size")) + self.bias) * outputs[0].numel
 
     def torch(self, py: TorchWriter, input: Code) -> str:
         given = {name: getattr(self, name) for name in self.params}
-        layer = py.layer(f"nn.{self.name}", in_channels=self._in_channels(input.type), **given)
+        layer = py.layer(f"nn.{self.name}", in_channels=self.channels(input.type), **given)
         return f"{layer}({input})"
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:

@@ -30,12 +30,8 @@ class ConvTranspose(Spatial):
 
     inferred = ("in_channels",)
 
-    def _in_channels(self, input: TensorType) -> int:
-        self.require_image(input)
-        return input.static(-self.axes - 1, "it counts the channels")
-
     def _check(self, input: TensorType) -> None:
-        channels = self._in_channels(input)
+        channels = self.channels(input)
         self.require_floating(input)
         require_divisible(channels, self.groups, "input", "groups")
         require_divisible(self.out_channels, self.groups, "output", "out_channels")
@@ -63,7 +59,7 @@ class ConvTranspose(Spatial):
     def weights(self, input: TensorType) -> Weights:
         kernel = self.sizes("kernel_size")
         outer = self.out_channels // self.groups
-        yield weight("weight", (self._in_channels(input), outer, *kernel), input.dtype)
+        yield weight("weight", (self.channels(input), outer, *kernel), input.dtype)
         if self.bias:
             yield weight("bias", (self.out_channels,), input.dtype)
 
@@ -76,7 +72,7 @@ class ConvTranspose(Spatial):
 
     def torch(self, py: TorchWriter, input: Code) -> str:
         given = {name: getattr(self, name) for name in self.params}
-        layer = py.layer(f"nn.{self.name}", in_channels=self._in_channels(input.type), **given)
+        layer = py.layer(f"nn.{self.name}", in_channels=self.channels(input.type), **given)
         return f"{layer}({input})"
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:

@@ -114,7 +114,7 @@ class Resampling(Op):
     def _check_antialias(self, x: TensorType, sizes: Sequence[Size]) -> None:
         for axis in (2, 3):
             x.static(axis, "the weights of `antialias` depend on it")
-        if sizes[1] == 1 and x.shape[2:] != sizes:
+        if sizes[1] == 1 != sizes[0] and x.shape[2:] != sizes:
             raise OpError(
                 "T407", "PyTorch's `antialias` repeats the first row where the new width is 1",
                 param="antialias",

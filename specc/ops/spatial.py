@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, TypeAlias
 
+from specc.ir.types import show_shape
 from specc.ops.op import OnnxBuilder, Op, OpError, Ref, Size, TensorType
 from specc.ops.shapes import as_tuple, require_positive, require_rank
 
@@ -29,6 +30,16 @@ class Spatial(Op):
     def require_image(self, x: TensorType) -> None:
         """Raise `OpError` unless the input is `(N, C, *)` or `(C, *)`."""
         require_rank(x, self.axes + 2, self.axes + 1, name=self.name)
+
+    def channels(self, x: TensorType) -> int:
+        """The number of channels, which must be static."""
+        self.require_image(x)
+        if x.rank == self.axes + 1 and not isinstance(x.shape[0], int):
+            raise OpError(
+                "T402", f"`{self.name}` needs channels before the last {self.axes} axes of "
+                f"{show_shape(x.shape)}", hint="add an axis of size 1, as in `unsqueeze` at 1",
+            )  # fmt: skip
+        return x.static(-self.axes - 1, "it counts the channels")
 
     def require_floating(self, x: TensorType) -> None:
         """Raise `OpError` unless the values are floating-point numbers."""

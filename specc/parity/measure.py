@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from specc.parity.cases import Case
 from specc.parity.certificate import (
@@ -64,9 +65,13 @@ class Measured:
     problems: tuple[str, ...] = ()
 
 
-def crash(case: Case, witness: str, error: Exception) -> Measured:
-    """A witness that did not finish, with the first line of what it said last."""
-    said = next((line for line in str(error).splitlines() if line.strip()), "")
+def crash(case: Case, witness: str, error: Exception, model_path: Path) -> Measured:
+    """A witness that did not finish, with the first line of what it said last.
+
+    A certificate is passed on, so the folder of the model is left out of it.
+    """
+    text = str(error).replace(f"{model_path.parent}/", "")
+    said = next((line for line in text.splitlines() if line.strip()), "")
     message = f"{type(error).__name__}: {said}"[:MESSAGE_LENGTH]
     return Measured(case.name, case.family, witness, "crashed", (), (message,))
 

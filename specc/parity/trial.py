@@ -119,7 +119,7 @@ class Trial:
         try:
             results = self.reference.run(case.feeds)
         except Exception as error:
-            pool.measured.append(crash(case, "pytorch", error))
+            pool.measured.append(crash(case, "pytorch", error, self.model_path))
             return
         pool.add(results)
         if case.family in NORMAL_LIKE:
@@ -139,7 +139,7 @@ class Trial:
         try:
             outputs = witness.run(self.model_path, case.feeds)
         except Exception as error:
-            return crash(case, witness.name, error)
+            return crash(case, witness.name, error, self.model_path)
         if witness.families is not None and time.monotonic() - start > SLOW:
             self._tired.add(witness.name)
             self.result.notes.append(f"`{witness.name}` took over {SLOW:g} s and was asked no more")

@@ -188,7 +188,7 @@ class _Recheck:
         try:
             outputs = witness.run(self.model_path, case.feeds)
         except Exception as error:
-            return crash(case, witness.name, error)
+            return crash(case, witness.name, error, self.model_path)
         return measure(case, witness, outputs, results, self._op_types)
 
     def _limit(self, family: str, output: str, value: Array, own: Yardstick) -> Limit:

@@ -11,7 +11,7 @@ from specc.ir.graph import Graph, Value
 from specc.ir.types import DType, TensorType
 from specc.passes.layers import new_context
 from specc.passes.part import Part
-from specc.passes.scope import Context, Scope
+from specc.passes.scope import POISON, Context, Scope
 from specc.passes.sources import data_columns
 from specc.spec.model import Spec
 
@@ -54,8 +54,7 @@ def _add_weighted(part: Part, losses: list[Any], pointer: Pointer) -> None:
         place = (*pointer, index)
         factor, rest = _weight_of(part, raw, place)
         part.add_layer(rest, place, index)
-        name = rest.get("name", str(index)) if isinstance(rest, dict) else str(index)
-        part.scope.values[f"term{index}"] = part.scope.values[name]
+        part.scope.values[f"term{index}"] = part.previous or POISON
         terms.append(f"term{index}" if factor == 1 else f"{factor!r} * term{index}")
     if terms:
         part.add_layer({"formula": " + ".join(terms)}, pointer, len(losses))

@@ -86,6 +86,11 @@ class Part:
             paths.append(path)
         if not base:
             base = self._names(layer, index, scope.child({"i": 0, "item": None}), None)[0]
+        if not made_any and not sources:
+            # An absent formula means what stands before it; an absent tensor nothing at all.
+            if layer.kind == "formula" and self.previous is not None:
+                self._declare(base, layer, {"": self.previous})
+            return False
         self._declare(base, layer, last if made_any else {"": next(iter(last.values()))})
         if len(paths) > 1 or paths != [base]:
             self.recipes[base] = [r for p in paths for r in self.recipes.get(p, [])]
@@ -207,11 +212,19 @@ class Part:
         pointer = (*layer.pointer, "from")
         order: Callable[[Any, Pointer], list[Any] | None] = getattr(make, "order", _in_order)
         if given is None:
-            return list(getattr(make, "default_sources", lambda: [self.previous])())
+            return self._default_sources(layer, make)
         ordered = order(given, pointer)
         if ordered is None:
             return None
         return [r if r is None else self.reference(*r) for r in ordered]
+
+    def _default_sources(self, layer: Layer, make: Any) -> list[Input] | None:
+        sources = list(make.default_sources()) if make else []
+        if None not in sources:
+            return sources
+        at = self.context.document.span(layer.pointer)
+        self.context.error("R306", "there is neither a layer before this one nor an input", at)
+        return None
 
     def reference(self, text: Any, pointer: Pointer) -> Value | Poison:
         """The value that a reference names; a finding and `POISON` if there is none."""

@@ -137,10 +137,11 @@ INIT_FROM = {
     "required": ["path"],
     "additionalProperties": False,
 }
+METRIC = {**NAMED, "properties": {"op": TEXT, "from": LIST_OR_TEXT}}
 TRAIN = _object(
     {
         "loss": {"type": ["string", "object", "array"]}, "optimizer": NAMED, "scheduler": NAMED,
-        "metrics": _map_of(NAMED),
+        "metrics": _map_of(METRIC),
         "epochs": _or_expression(POSITIVE), "steps": _or_expression(POSITIVE),
         "batch_size": _or_expression(POSITIVE), "accumulate": _or_expression(POSITIVE),
         "clip_grad_norm": _or_expression({"type": "number", "exclusiveMinimum": 0}),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from tests.ops.reference import custom
+from tests.ops.reference import TORCH_ONNX_CANNOT, custom
 
 
 @custom("StochasticDepth")
@@ -28,3 +28,13 @@ for _name in (
     "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
 ):  # fmt: skip
     custom(_name)(_function(_name))
+
+
+@custom("normal_sample")
+def _normal_sample(mean: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    return mean
+
+
+TORCH_ONNX_CANNOT |= dict.fromkeys(
+    ("normal_sample-0", "normal_sample-1"), "it drops an input that only training reads"
+)

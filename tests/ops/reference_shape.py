@@ -19,6 +19,7 @@ TORCH_ONNX_CANNOT |= {
     "diagonal-2": "it gives float32 for every element type",
     "diagonal-3": "it gives float32 for every element type",
     "full_like": "the input is used for its shape alone, and it drops inputs without a use",
+    "hstack-1": "it joins different element types without a conversion",
     "index_add": "it overwrites where positions repeat, and has no `alpha`",
     "masked_fill-2": "its tracer takes no bool as a number",
     "narrow-3": "it ends at 0 where the last positions are meant",
@@ -33,6 +34,7 @@ TORCH_ONNX_CANNOT |= {
     "squeeze-4": "it takes one axis only",
     "take_along_dim": "it does not know the operator",
     "tile-2": "it needs as many counts as axes",
+    "vstack-1": "it joins different element types without a conversion",
     "zeros_like": "the input is used for its shape alone, and it drops inputs without a use",
 }
 

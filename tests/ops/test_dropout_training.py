@@ -57,3 +57,21 @@ def test_stochastic_depth_at_its_ends(p: float) -> None:
     ours = built("StochasticDepth", Example(("N 8",), {"p": p, "mode": "row"}))[1].train()
     x = torch.randn(5, 8)
     torch.testing.assert_close(ours(x), x * (1 - p), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("std", [0.5, None])
+def test_normal_sample_draws_and_lets_gradients_through(std: float | None) -> None:
+    ex = Example(("N 8", "N 8"), {}) if std is None else Example(("N 8",), {"std": std})
+    ours = built("normal_sample", ex)[1].train()
+    mean = torch.full((3, 8), 2.0, requires_grad=True)
+    spread = [] if std else [torch.full((3, 8), 0.25, requires_grad=True)]
+    torch.manual_seed(5)
+    actual = ours(mean, *spread)
+    torch.manual_seed(5)
+    noise = torch.randn(3, 8)
+    torch.testing.assert_close(actual, 2.0 + (std or 0.25) * noise, rtol=0, atol=0)
+    actual.sum().backward()
+    assert mean.grad is not None
+    assert torch.equal(mean.grad, torch.ones(3, 8))
+    assert all(torch.equal(s.grad, noise) for s in spread)
+    assert torch.equal(ours.eval()(mean, *spread), mean)

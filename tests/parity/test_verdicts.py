@@ -253,13 +253,15 @@ def test_a_runtime_that_crashes_is_a_failure_with_its_message() -> None:
             return True
 
         def run(self, model_path: Path, feeds: Mapping[str, object]) -> dict[str, object]:
-            raise RuntimeError(f"kernel died\n{model_path} {len(feeds)}")
+            raise RuntimeError(f"kernel died on {model_path}\n{len(feeds)}")
 
     module = trained(Mlp())
     data = onnx_model(MLP, mlp_nodes(), module.state_dict()).SerializeToString()
     certificate = prove(module, data, MLP, witnesses=[Broken(), *ORT])  # type: ignore[list-item]
     assert certificate.verdict == "fail" and certificate.crashed
-    assert certificate.failures[0].startswith("RuntimeError: kernel died (normal/0, broken")
+    assert certificate.failures[0].startswith(
+        "RuntimeError: kernel died on model.onnx (normal/0, broken"
+    )
     assert all(f.verdict == "pass" for f in certificate.families)
 
 

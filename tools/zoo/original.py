@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +45,6 @@ class Original:
     """How far outputs may be apart, relative to the largest: 0 is bit for bit."""
     reason: str = ""
     """Why there is a tolerance."""
-    unused: Mapping[str, str] = field(default_factory=dict)
-    """Keys of the original's `state_dict` that the spec leaves out, with the reason."""
     small: tuple[str, ...] = ()
     """Changes, as of `--set`, that make the spec small enough to prove its ONNX export."""
 

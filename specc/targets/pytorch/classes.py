@@ -81,7 +81,11 @@ class Classes:
 def camel(name: str) -> str:
     """`vision.mb_conv` as `VisionMbConv`."""
     words = "".join(c if c.isalnum() else " " for c in name).split()
-    text = "".join(word[0].upper() + word[1:] for word in words)
+    text = ""
+    for word in words:
+        # `101_32x8d` without its `_` would be another number.
+        joint = "_" if text[-1:].isdigit() and word[0].isdigit() else ""
+        text += joint + word[0].upper() + word[1:]
     return identifier(text) if text and not text[0].isdigit() else f"Part{text}"
 
 
@@ -124,6 +128,8 @@ class Merger:
         self.columns: dict[tuple[Any, ...], str] = {}
         self.params = self._param_columns()
         self.used: dict[str, tuple[Any, ...]] = {}
+        self.shapes: list[Any] = []
+        """What the last comment said: a line that changes no shape has no comment."""
 
     def _param_columns(self) -> dict[tuple[Any, ...], str]:
         names = [n for n in self.members[0][0].params if n.isidentifier()]
@@ -217,7 +223,12 @@ class Merger:
                 text += found.source.replace(name, f"self.{name}")
             else:
                 text += str(piece)
-        return commented(text, self._comment(group))
+        shapes = [line.type.shape if line.type else None for line in group]
+        if shapes == self.shapes:
+            return text
+        made = commented(text, self._comment(group))
+        self.shapes = shapes if made != text else []
+        return made
 
     def _comment(self, group: list[Line]) -> str:
         types = [line.type for line in group]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from specc.ir.dims import Dim
@@ -49,18 +50,15 @@ class Constructor:
         return f"{self.name}({', '.join(positional + keywords)})"
 
     def _container(self) -> str:
-        sources = [child.source() for child in self.children]
-        if len(sources) > 2 and len(set(sources)) == 1:
-            repeated = f"{sources[0]} for _ in range({len(sources)})"
-            return (
-                f"{self.name}(*({repeated}))"
-                if self.name == "nn.Sequential"
-                else f"{self.name}({repeated})"
-            )
-        inner = ", ".join(sources)
-        return (
-            f"{self.name}({inner})" if self.name == "nn.Sequential" else f"{self.name}([{inner}])"
-        )
+        runs = [(text, len(list(run))) for text, run in groupby(c.source() for c in self.children)]
+        parts: list[str] = []
+        for text, count in runs:
+            repeated = f"{text} for _ in range({count})"
+            if count > 2 and len(runs) == 1 and self.name != "nn.Sequential":
+                return f"{self.name}({repeated})"
+            parts += [f"*({repeated})"] if count > 2 else [text] * count
+        inner = ", ".join(parts)
+        return f"{self.name}({inner})" if self.name == "nn.Sequential" else f"{self.name}([{inner}])"
 
     def leaves(self) -> Iterator[tuple[str, Any]]:
         """Every argument of this call and of its children, by name."""
