@@ -73,7 +73,7 @@ class _Export:
         from specc.parity.certificate import write_certificate
         from specc.parity.verify import prove
 
-        model, module = self.about.model, self.about.module
+        model, module = self.about.model, self.about.exported
         model.save_onnx(self.staged, module.state_dict(), opset=self.opset, metadata=self.metadata)
         certificate = prove(
             module, self.staged, model.interface, rows=self.rows, fresh=self.about.fresh,
@@ -99,10 +99,10 @@ class _Export:
         from specc.parity.vectors import write_vectors
 
         metadata = self.metadata | summary(certificate)
-        state = self.about.module.state_dict()
+        state = self.about.exported.state_dict()
         self.about.model.save_onnx(self.staged, state, opset=self.opset, metadata=metadata)
         vectors = write_vectors(
-            self.staged.parent, self.about.module, self.about.model.interface,
+            self.staged.parent, self.about.exported, self.about.model.interface,
             seed=certificate.seed, cases=self.options.get("cases"), rows=self.rows,
         )  # fmt: skip
         final = replace(sealed(certificate, self.staged), vectors=vectors)

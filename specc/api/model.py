@@ -94,6 +94,12 @@ class Model:
             torch.manual_seed(seed)
         return build_module(self.source(), class_name(self.graph))
 
+    def compile_exported(self) -> torch.nn.Module:
+        """The module of `exported`, under the same weight names."""
+        from specc.runtime.build import compile_graph
+
+        return compile_graph(self.exported)
+
     def compile_loss(self) -> torch.nn.Module:
         """The training loss as a module; called with the tensors that it names."""
         from specc.runtime.build import compile_graph

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ DATA_ROWS = 256
 """How many rows of real data take part in a proof."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Subject:
     """A model with weights: trained in a run, or fresh from a spec."""
 
@@ -29,6 +30,11 @@ class Subject:
     folder: Path
     fresh: bool
     labels: Mapping[str, list[Any]]
+
+    @cached_property
+    def exported(self) -> torch.nn.Module:
+        """The module of what is exported: without what exists in training only."""
+        return exported_module(self.model, self.module)
 
 
 def newest_run(runs: Path) -> Path:
@@ -83,6 +89,16 @@ def with_weights(model: Model, path: Path) -> torch.nn.Module:
         raise SpeccError([Diagnostic("P709", message, notes=tuple(faults))])
     module.load_state_dict(state, strict=False)
     return module
+
+
+def exported_module(model: Model, module: torch.nn.Module) -> torch.nn.Module:
+    """The module of the exported part of a model, with the weights of the whole."""
+    if model.exported.nodes == model.graph.nodes and model.exported.outputs == model.graph.outputs:
+        return module
+    part = model.compile_exported().eval()
+    state = module.state_dict()
+    part.load_state_dict({name: state[name] for name in part.state_dict()})
+    return part
 
 
 def misfits(

@@ -28,12 +28,12 @@ def verify(
 
         return Proof(verify_vectors(path), path, path.parent)
     from specc.api.model import load
-    from specc.api.runs import data_rows, with_weights
+    from specc.api.runs import data_rows, exported_module, with_weights
     from specc.parity.verify import prove
 
     model = load(spec_path)
     certificate = prove(
-        with_weights(model, weights_path), path, model.interface, rows=data_rows(model),
+        exported_module(model, with_weights(model, weights_path)), path, model.interface, rows=data_rows(model),
         options=model.section("parity"), progress=progress,
     )  # fmt: skip
     return Proof(certificate, path, path.parent)

@@ -67,7 +67,7 @@ class BlockMaker(BodyMaker):
         self.block = self.part.scope.evaluate(self.layer.target, place)
         if self.block is POISON:
             return False
-        if self.block in blocks:
+        if isinstance(self.block, str) and self.block in blocks:
             self.definition = blocks[self.block]
             return self._check_params(self.definition.get("params", {}))
         near = closest(str(self.block), blocks)

@@ -158,8 +158,6 @@ class FormulaBuilder:
         if isinstance(node, ast.Call):
             known = isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS
             return known and all(self._is_compile_time(a) for a in node.args) and not node.keywords
-        if isinstance(node, ast.Slice):
-            return False
         return all(self._is_compile_time(child) for child in ast.iter_child_nodes(node))
 
     def _shown(self, expr: Expr, value: Any) -> str:

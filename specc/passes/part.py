@@ -235,6 +235,8 @@ class Part:
         found = self.scope.values.get(name)
         if found is not None:
             return found
+        if isinstance(self.scope.values.get(name.split(".")[0]), Poison):
+            return POISON
         near = closest(name, self.scope.values)
         later = name.split(".")[0] in self.later
         code, message = ("R302", f"`{name}` comes later in this list") if later else (

@@ -17,7 +17,7 @@ def torch_source(graph: Graph, doc: str = "") -> str:
     classes = Classes({name})
     for calls in by_height(graph):
         classes.add_calls(calls)
-    body = Body(graph, classes.instances)
+    body = Body(graph, classes.instances, is_model=True)
     call = Call(graph.name, graph)
     top = Merger([(call, body)]).made(name) if body.sequential is None else None
     parts = [_class(made) for made in classes.made]

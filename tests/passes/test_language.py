@@ -257,7 +257,11 @@ def test_formulas_keep_their_meaning(formula: str, expected: str) -> None:
 
 def test_init_rules_and_layers() -> None:
     layers = [
-        {"name": "body", "repeat": 3, "layers": [linear(4, name="fc"), linear(4, name="out", init="zeros_")]},
+        {
+            "name": "body",
+            "repeat": 3,
+            "layers": [linear(4, name="fc"), linear(4, name="out", init="zeros_")],
+        },
         {"name": "offset", "op": "Parameter", "shape": [4], "init": {"op": "constant_", "val": 7}},
         {"formula": "body + offset"},
     ]
@@ -266,7 +270,11 @@ def test_init_rules_and_layers() -> None:
         {"op": "Linear", "parameter": "bias", "init": {"op": "constant_", "val": 3}},
     ]
     state = load(spec(layers, init=rules)).compile().state_dict()
-    values = {name: set(tensor.flatten().tolist()) for name, tensor in state.items() if "fc.weight" not in name}
+    values = {
+        name: set(tensor.flatten().tolist())
+        for name, tensor in state.items()
+        if "fc.weight" not in name
+    }
     assert values == {
         "offset": {7.0},
         **{f"body.{i}.{n}.bias": {2.0 if i == 1 else 3.0} for i in range(3) for n in ("fc", "out")},
@@ -292,3 +300,14 @@ def test_reserved_names_are_those_of_modules() -> None:
 
     known = {name for name in dir(torch.nn.Module()) if not name.startswith("_")}
     assert known <= RESERVED
+
+
+def test_a_part_with_several_outputs() -> None:
+    group = {
+        "name": "two", "layers": [linear(3, name="a"), linear(2, name="b", **{"from": "x"})],
+        "outputs": ["a", "b"],
+    }  # fmt: skip
+    model = load(spec([group, {"formula": "cat(two.a, two.b, dim=1)"}]))
+    module, x = model.compile(), torch.randn(2, 4)
+    expected = torch.cat([module.two.a(x), module.two.b(x)], dim=1)
+    torch.testing.assert_close(module(x), expected, rtol=0, atol=0)

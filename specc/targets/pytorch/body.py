@@ -32,8 +32,10 @@ class Line(NamedTuple):
 class Body:
     """The parts of a class, before instances of one block are merged."""
 
-    def __init__(self, graph: Graph, instances: Mapping[Graph, Constructor]) -> None:
-        self.graph, self.instances = graph, instances
+    def __init__(
+        self, graph: Graph, instances: Mapping[Graph, Constructor], *, is_model: bool = False
+    ) -> None:
+        self.graph, self.instances, self.is_model = graph, instances, is_model
         self.layers: dict[str, Constructor] = {}
         self.tensors: dict[str, str] = {}
         self.lines: list[Line] = []
@@ -229,6 +231,8 @@ class Forward:
         outputs = self.graph.outputs
         if len(outputs) == 1:
             return str(self.codes[outputs[0][1]])
+        if not self.body.is_model:
+            return ", ".join(str(self.codes[value]) for _, value in outputs)
         members = ", ".join(f'"{name}": {self.codes[value]}' for name, value in outputs)
         return f"{{{members}}}"
 

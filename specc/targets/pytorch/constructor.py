@@ -58,7 +58,9 @@ class Constructor:
                 return f"{self.name}({repeated})"
             parts += [f"*({repeated})"] if count > 2 else [text] * count
         inner = ", ".join(parts)
-        return f"{self.name}({inner})" if self.name == "nn.Sequential" else f"{self.name}([{inner}])"
+        return (
+            f"{self.name}({inner})" if self.name == "nn.Sequential" else f"{self.name}([{inner}])"
+        )
 
     def leaves(self) -> Iterator[tuple[str, Any]]:
         """Every argument of this call and of its children, by name."""
