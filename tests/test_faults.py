@@ -151,7 +151,7 @@ def test_a_fault_in_an_operator_names_its_layer(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(REGISTRY["LayerNorm"], "onnx", wrong)
     model, module = built()
-    certificate = prove(module, lowered(), model.interface)
+    certificate = prove(module, lowered(), model.interface, graph=model.exported)
     assert certificate.verdict == "fail"
     assert certificate.divergence is not None
     assert certificate.divergence.layer == "norm"

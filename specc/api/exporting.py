@@ -77,7 +77,7 @@ class _Export:
         model.save_onnx(self.staged, module.state_dict(), opset=self.opset, metadata=self.metadata)
         certificate = prove(
             module, self.staged, model.interface, rows=self.rows, fresh=self.about.fresh,
-            options=self.options, progress=progress, spec=self.resolved(),
+            options=self.options, progress=progress, spec=self.resolved(), graph=model.exported,
             reweight=lambda new: model.to_onnx(new, opset=self.opset, metadata=self.metadata),
         )  # fmt: skip
         folder = self.path.parent

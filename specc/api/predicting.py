@@ -1,39 +1,48 @@
-"""`specc predict`: rows of a table through an exported model, in ONNX Runtime alone."""
+"""`specc predict`: rows of a table or images through an exported model, in ONNX Runtime alone."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from specc.diagnostics.model import Diagnostic, SpeccError
-from specc.train.data import ColumnSpec, encode_inputs, read_table
+from specc.train.data import ColumnSpec, Table, encode_inputs, read_images, read_table
+from specc.train.data.images import ENDINGS
 from specc.train.problems import TrainError, nowhere
 
 BATCH = 256
-KINDS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz"}
+KINDS = {
+    ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz",
+    ".npy": "npy",
+}  # fmt: skip
+DELIMITERS = ",;\t|"
 
 
 def predict(model: Path, data: Path) -> dict[str, list[Any]]:
     """A column for each output: the label and its probability where the file knows labels.
 
-    Raises `SpeccError` if the model or the data cannot be used.
+    `data` is a csv, parquet, npz or npy file, an image, or a folder of images; for images the
+    first column is `file`. Raises `SpeccError` if the model or the data cannot be used.
     """
     session = _session(model)
     about = session.get_modelmeta().custom_metadata_map
-    feeds = _feeds(session, about, data)
-    rows = min((len(array) for array in feeds.values()), default=0)
-    limit = _batch_limit(session)
-    outputs = [value.name for value in session.get_outputs()]
-    batches = [
-        session.run(outputs, {name: array[i : i + limit] for name, array in feeds.items()})
-        for i in range(0, rows, limit)
-    ]
-    results = {n: np.concatenate([b[i] for b in batches]) for i, n in enumerate(outputs)}
+    try:
+        rows, feeds = _feeds(session, about, data)
+        results = _run(session, feeds)
+    except TrainError as problem:
+        raise SpeccError([problem.diagnostic(nowhere)]) from None
+    except ExceptionGroup as group:
+        found = [p.diagnostic(nowhere) for p in group.exceptions if isinstance(p, TrainError)]
+        raise SpeccError(found) from None
     meanings = json.loads(about.get("specc.outputs", "{}"))
     table: dict[str, list[Any]] = {}
+    if "file" in rows.columns and _is_image(data):
+        table["file"] = rows.columns["file"].to_pylist()
     for name, array in results.items():
         table |= _columns(name, array, meanings.get(name))
     return table
@@ -57,17 +66,38 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _batch_limit(session: Any) -> int:
-    """Rows per run: what the file's own batch size allows."""
+def _run(session: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    rows = min((len(array) for array in feeds.values()), default=0)
+    limit, fixed = _batch_limit(session)
+    outputs = [value.name for value in session.get_outputs()]
+    batches = []
+    for start in range(0, rows, limit):
+        at = np.arange(start, start + limit if fixed else min(start + limit, rows))
+        # A file of a fixed batch size takes no smaller one: the last row stands in.
+        at = np.minimum(at, rows - 1)
+        batch = {name: array.take(at, axis=0) if isinstance(array, np.ndarray) else array.take(at)
+                 for name, array in feeds.items()}  # fmt: skip
+        try:
+            batches.append(session.run(outputs, batch))
+        except Exception as error:
+            message = f"the rows do not fit the model: {_first_line(error)}"
+            raise SpeccError([Diagnostic("D507", message)]) from None
+    joined = {n: np.concatenate([batch[i] for batch in batches]) for i, n in enumerate(outputs)}
+    return {name: array[:rows] for name, array in joined.items()}
+
+
+def _batch_limit(session: Any) -> tuple[int, bool]:
+    """Rows per run as the file's own batch size allows, and whether it must be just as many."""
     sizes = [value.shape[0] for value in session.get_inputs() if value.shape]
     fixed = [size for size in sizes if isinstance(size, int)]
     about = session.get_modelmeta().custom_metadata_map
     dims = {dim["name"]: dim.get("max") for dim in json.loads(about.get("specc.dims", "[]"))}
     limits = [dims[size] for size in sizes if isinstance(size, str) and dims.get(size)]
-    return int(min([BATCH, *fixed, *limits]))
+    return int(min(fixed or [BATCH, *limits])), bool(fixed)
 
 
-def _feeds(session: Any, about: dict[str, str], data: Path) -> dict[str, Any]:
+def _feeds(session: Any, about: dict[str, str], data: Path) -> tuple[Table, dict[str, Any]]:
+    """The table that was read, and the model's inputs made from it."""
     columns = json.loads(about.get("specc.columns", "{}"))
     labels = json.loads(about.get("specc.labels", "{}"))
     wanted = [value.name for value in session.get_inputs()]
@@ -76,16 +106,39 @@ def _feeds(session: Any, about: dict[str, str], data: Path) -> dict[str, Any]:
         message = f"the model does not say which columns its input `{missing[0]}` takes"
         hint = "export it from a run of `specc train`"
         raise SpeccError([Diagnostic("P711", message, hint=hint)])
-    try:
-        source = {"kind": KINDS.get(data.suffix.lower(), "csv")}
-        table = read_table(data, source)
-        specs = {name: ColumnSpec.from_json(columns[name]) for name in wanted}
-        return encode_inputs(specs, labels, table)
-    except TrainError as problem:
-        raise SpeccError([problem.diagnostic(nowhere)]) from None
-    except ExceptionGroup as group:
-        found = [p.diagnostic(nowhere) for p in group.exceptions if isinstance(p, TrainError)]
-        raise SpeccError(found) from None
+    specs = {name: ColumnSpec.from_json(columns[name]) for name in wanted}
+    table = _read(data)
+    if data.suffix.lower() == ".npy" and len(specs) == 1:
+        # The only array is what the only input takes, whatever the file is called.
+        only = next(iter(table.columns))
+        specs = {name: replace(spec, source=only) for name, spec in specs.items()}
+    return table, encode_inputs(specs, labels, table)
+
+
+def _is_image(data: Path) -> bool:
+    return data.is_dir() or data.suffix.lower() in ENDINGS
+
+
+def _read(data: Path) -> Table:
+    if _is_image(data):
+        return read_images(data)
+    kind = KINDS.get(data.suffix.lower())
+    if kind is None:
+        if data.exists():
+            hint = "csv, parquet, npz and npy files, images and folders of images are"
+            raise TrainError("D508", f"`{data.name}` is nothing to predict from", hint=hint)
+        kind = "csv"
+    settings = {"kind": kind}
+    if kind == "csv" and data.is_file():
+        settings["delimiter"] = _delimiter(data)
+    return read_table(data, settings)
+
+
+def _delimiter(data: Path) -> str:
+    """The one that the header has most of."""
+    with data.open(encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline()
+    return max(DELIMITERS, key=header.count)
 
 
 def _columns(name: str, array: Any, meaning: dict[str, Any] | None) -> dict[str, list[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,26 +14,49 @@ from specc.ops.normalization import Normalization
 
 if TYPE_CHECKING:
     from specc.train.reporter import Reporter, TrainResult
+    from specc.train.setup import TrainJob
 
 
 def train(
     model: Model, *, runs: Path = Path("runs"), reporter: Reporter | None = None,
-    arrays: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, Any] | None = None, resume: Path | None = None,
+    device: str = "cpu",
 ) -> TrainResult:  # fmt: skip
     """Train the model as its spec says; the run is left in `runs/<name>/<stamp>/`.
 
-    `arrays` are the columns of a `memory` source. Raises `SpeccError` for bad data.
+    `resume` is the folder of a run to go on with, from its last checkpoint. `arrays` are the
+    columns of a `memory` source. Raises `SpeccError` for bad data, before a folder is made.
     """
     if model.loss is None:
         hint = 'add `"train": { "loss": …, "epochs": … }`'
         raise SpeccError([Diagnostic("L606", f"`{model.name}` has no `train` section", hint=hint)])
-    from specc.passes.interface import interface
-    from specc.train.data import load_dataset
-    from specc.train.run_folder import RunFolder
-    from specc.train.settings import class_limits
-    from specc.train.setup import TrainJob
+    if resume is not None:
+        from specc.api.run_list import read_run
+
+        read_run(resume)
     from specc.train.trainer import train as run
 
+    job = _job(model, arrays, device, lambda: _open_folder(model, runs, resume))
+    return run(job, reporter, resume=resume is not None)
+
+
+def _open_folder(model: Model, runs: Path, resume: Path | None) -> Path:
+    from specc.train.run_folder import RunFolder
+
+    folder = resume or RunFolder.create(runs, model.name).path
+    write_sources(model, folder)
+    return folder
+
+
+def _job(
+    model: Model, arrays: Mapping[str, Any] | None, device: str, open_folder: Callable[[], Path]
+) -> TrainJob:
+    from specc.passes.interface import interface
+    from specc.train.data import load_dataset
+    from specc.train.settings import class_limits
+    from specc.train.setup import TrainJob
+
+    assert model.loss is not None
     spec, section, data = model.spec, model.section("train", leave=("loss",)), model.section("data")
     shapes = interface(model.graph, model.dims)
     outputs = {name: kind.shape for name, kind in shapes.outputs}
@@ -41,15 +64,11 @@ def train(
         data, spec.base, shapes, targets=_targets(model), arrays=arrays,
         class_limits=class_limits(section["loss"], outputs), locate=spec.locate,
     )  # fmt: skip
-    module = model.compile(seed=section.get("seed", 0))
-    loss_inputs = [value.name for value in model.loss.inputs]
-    folder = RunFolder.create(runs, model.name)
-    write_sources(model, folder.path)
-    job = TrainJob(
-        module, model.compile_loss(), loss_inputs, shapes, dataset, section, folder.path,
-        fit_layers(model.graph), spec.locate,
+    return TrainJob(
+        model.compile(seed=section.get("seed", 0)), model.compile_loss(),
+        [value.name for value in model.loss.inputs], shapes, dataset, section, open_folder,
+        fit_layers(model.graph), spec.locate, device, model.graph, model.loss, spec.base,
     )  # fmt: skip
-    return run(job, reporter)
 
 
 def _targets(model: Model) -> list[str]:

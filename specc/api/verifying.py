@@ -33,7 +33,9 @@ def verify(
 
     model = load(spec_path)
     certificate = prove(
-        exported_module(model, with_weights(model, weights_path)), path, model.interface, rows=data_rows(model),
+        exported_module(model, with_weights(model, weights_path)), path, model.interface,
+        rows=data_rows(model),
         options=model.section("parity"), progress=progress,
+        graph=model.exported,
     )  # fmt: skip
     return Proof(certificate, path, path.parent)

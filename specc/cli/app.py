@@ -18,6 +18,7 @@ from specc.cli.options import (
     spec_argument,
     spec_or_default,
 )
+from specc.cli.resuming import model_and_run
 
 EPILOG = "Exit codes: 0 fine; 1 a proof or a run failed; 2 the spec or the usage is wrong."
 
@@ -98,16 +99,29 @@ def build(spec: Path | None, sets: Sequence[str], folder: Path | None, out: Outp
     show_default=True,
     help="Folder of all runs.",
 )
+@click.option(
+    "--resume",
+    "resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[RUN]",
+    help="Go on with a run [the newest unfinished one of the spec].",
+)
 @shared
-def train(spec: Path | None, sets: Sequence[str], runs: Path, out: Output) -> int:
-    """Train a model; leaves a run folder with weights, metrics and checkpoints."""
-    from specc.api import load
+def train(
+    spec: Path | None, sets: Sequence[str], runs: Path, resume: str | None, out: Output
+) -> int:
+    """Train a model; leaves a run folder with weights, metrics and checkpoints.
+
+    With --resume it goes on where a run stopped or was killed, to the same weights and metrics
+    as if nothing had happened.
+    """
     from specc.api.training import train as train_model
     from specc.cli.progress import reporter
 
-    model = load(spec_or_default(spec), sets)
+    model, folder = model_and_run(spec, sets, runs, resume)
     with reporter(out, model.name) as listener:
-        result = train_model(model, runs=runs, reporter=listener)
+        result = train_model(model, runs=runs, reporter=listener, resume=folder)
     out.result({
         "folder": str(result.folder), "metrics": result.metrics, "epochs": result.epochs,
         "best_epoch": result.best_epoch, "stopped": result.stopped,
@@ -115,6 +129,39 @@ def train(spec: Path | None, sets: Sequence[str], runs: Path, out: Output) -> in
         "samples_per_second": round(result.samples_per_second),
     })  # fmt: skip
     return FAILED if result.stopped == "interrupted" else FINE
+
+
+@main.command(epilog="Example: specc runs digits_mlp")
+@click.argument("names", metavar="[MODEL|RUN]...", nargs=-1)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of all runs.",
+)
+@shared
+def runs(names: Sequence[str], runs: Path, out: Output) -> None:
+    """List all runs, or those of some models; compare runs if folders are named.
+
+    Does not import torch.
+    """
+    from specc.api.run_list import differences, list_runs, read_run
+    from specc.cli.runs_table import print_comparison, print_runs
+
+    folders = [Path(name) for name in names if Path(name).is_dir()]
+    if folders and len(folders) == len(names):
+        found, changed = [read_run(folder) for folder in folders], differences(folders)
+        out.result({"runs": [run.as_json() for run in found], "differences": changed})
+        if not out.as_json:
+            print_comparison(found, changed)
+        return
+    found = list_runs(runs, names)
+    out.result([run.as_json() for run in found])
+    if found and not out.as_json:
+        print_runs(found)
+    elif not found:
+        out.say(f"there are no runs in {runs}" + (f" of {', '.join(names)}" if names else ""))
 
 
 @main.command(epilog="Example: specc export --onnx runs/digits_mlp/20260101-120000 --opset 23")

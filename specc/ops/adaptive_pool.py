@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal  # noqa: F401 - `Literal` stands in an
 
 from specc.ir.dims import ceil_div
 from specc.ops.op import (
-    Code, Example, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code, DType, Example, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op,
+    param,
 )  # fmt: skip
 from specc.ops.pool import INPUTS, LETTERS, UNBATCHED
 from specc.ops.shapes import as_tuple
@@ -41,7 +42,7 @@ def pooled(g: OnnxBuilder, x: Ref, axes: int, sizes: Sequence[Size], kind: str) 
     before = x.type.shape[lead:]
     changed = [lead + i for i, (a, b) in enumerate(zip(before, sizes, strict=True)) if a != b]
     whole = [axis for axis in changed if sizes[axis - lead] == 1]
-    if len(whole) == axes and kind == "Mean":
+    if len(whole) == axes and kind == "Mean" and x.type.dtype is not DType.float64:
         out = x.type.with_shape(*x.type.shape[:lead], *sizes)
         return g.op("GlobalAveragePool", x, type=out)
     if whole:
@@ -61,11 +62,14 @@ def _divides(x: Ref, axis: int, count: Size) -> bool:
 
 
 def _even(g: OnnxBuilder, x: Ref, lead: int, sizes: Sequence[Size], kind: str) -> Ref:
-    """Windows of equal size: a plain pooling, or a reduction where the size is symbolic."""
+    """Windows of equal size: a plain pooling, or a reduction where the size is symbolic.
+
+    A reduction, too, for float64, for which ONNX Runtime has no average pooling.
+    """
     out = x.type.with_shape(*x.type.shape[:lead], *sizes)
     pairs = [(b, a // b) for a, b in zip(x.type.shape[lead:], sizes, strict=True)]
     kernel = [k for _, k in pairs]
-    if all(isinstance(k, int) for k in kernel):
+    if all(isinstance(k, int) for k in kernel) and x.type.dtype is not DType.float64:
         op_type = "AveragePool" if kind == "Mean" else "MaxPool"
         return g.op(op_type, x, kernel_shape=kernel, strides=kernel, type=out)
     split = [*x.type.shape[:lead], *(part for pair in pairs for part in pair)]

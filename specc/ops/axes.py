@@ -37,6 +37,17 @@ class _Permutation(Op):
         return input if order == tuple(range(input.rank)) else g.transposed(input, *order)
 
 
+PERMUTE = """
+class Permute(nn.Module):
+    def __init__(self, dims):
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x):
+        return x.permute(self.dims)
+"""
+
+
 @op("permute")
 class Permute(_Permutation):
     """Axes in another order.
@@ -52,6 +63,9 @@ class Permute(_Permutation):
         return axes(x, self.dims, "dims")
 
     def torch(self, py: TorchWriter, input: Code) -> str:
+        if py.in_sequence:
+            py.support(PERMUTE)
+            return f"{py.layer('Permute', dims=self.dims)}({input})"
         return f"{input.atom}.permute({', '.join(map(str, self.dims))})"
 
     examples = (

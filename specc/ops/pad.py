@@ -32,7 +32,7 @@ def padded_type(x: TensorType, pads: Amounts, mode: str, name: str) -> TensorTyp
     sizes = list(x.shape[:kept])
     for size, (before, after) in zip(x.shape[kept:], pads, strict=True):
         left = size + min(before, 0) + min(after, 0)
-        if mode in ("constant", "circular"):  # the others cut last
+        if mode == "constant":  # it cuts first
             require_positive(left + 1, f"what the negative padding leaves of `{size}`")
         most = _most(size, left, mode)
         if most is not None and max(before, after) > most:

@@ -132,7 +132,7 @@ class Resampling(Op):
             return adaptive_pool.pooled(g, input, input.rank - 2, out.shape[2:], "Mean")
         if self.antialias:
             return self._antialiased(g, input, out)
-        if "nearest" in self.mode and (copied := self._copied(g, input, out)):
+        if "nearest" in self.mode and (copied := self._copied(g, input, out)) is not None:
             return copied
         scales = self._scales(input.type)
         if scales:
@@ -147,11 +147,15 @@ class Resampling(Op):
         return g.op("Resize", input, None, None, g.dims(out.shape), type=out, **self._attributes())
 
     def _copied(self, g: OnnxBuilder, x: Ref, out: TensorType) -> Ref | None:
-        """The value gathered axis by axis, if Resize would copy other elements than PyTorch."""
+        """The value gathered axis by axis, if Resize would copy other elements than PyTorch.
+
+        In float64 always: ONNX Runtime has no Resize for it.
+        """
         offset = 0.5 if self.mode == "nearest-exact" else 0.0
         factors = self._scales(x.type) or (None,) * (x.rank - 2)
         changes = list(zip(range(2, x.rank), x.type.shape[2:], out.shape[2:], factors, strict=True))
-        if all(resize_agrees(*change[1:], offset) for change in changes):
+        agreed = all(resize_agrees(*change[1:], offset) for change in changes)
+        if agreed and x.type.dtype is not DType.float64:
             return None
         for axis, before, after, factor in changes:
             if before != after:

@@ -58,6 +58,9 @@ class Ref(NamedTuple):
 class TorchWriter(Protocol):
     """Writes one class of the generated source."""
 
+    in_sequence: bool
+    """Whether the layer stands in an `nn.Sequential`, where only modules can."""
+
     def layer(self, constructor: str, **arguments: Any) -> str:
         """Make `self.<name> = constructor(...)` and return `self.<name>`.
 

@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import torch
 
+from specc.ir.graph import Graph
 from specc.parity.cases import Case
 from specc.parity.certificate import Divergence
 from specc.parity.judge import Array, Bounds, errors, is_floating, yardstick
@@ -36,13 +37,20 @@ class _Suspect:
 
 
 def locate(
-    reference: Reference, model_path: Path, case: Case, bounds: Bounds | None = None
+    reference: Reference,
+    model_path: Path,
+    case: Case,
+    bounds: Bounds | None = None,
+    graph: Graph | None = None,
 ) -> Divergence | None:
-    """The first diverging value of a case; `None` where every value that can be compared agrees."""
+    """The first diverging value of a case; `None` where every value that can be compared agrees.
+
+    With the `graph` that the module was compiled from, steps that are no modules are seen too.
+    """
     model = onnx.load(model_path)
     producers = {name: node for node in model.graph.node for name in node.output if name}
     found = exposed(model, case.feeds)
-    wide, narrow = layer_values(reference, case.feeds)
+    wide, narrow = layer_values(reference, case.feeds, graph)
     bounds = bounds or Bounds()
     kind: Literal["pytorch", "reference"] = "pytorch"
     suspect = _first(producers, found, wide, narrow, bounds)
@@ -119,8 +127,12 @@ def _with_all_outputs(model: Any) -> Any:
     return widened
 
 
-def layer_values(reference: Reference, feeds: Values) -> tuple[dict[str, Array], dict[str, Array]]:
+def layer_values(
+    reference: Reference, feeds: Values, graph: Graph | None = None
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """The outputs of every layer, by its path, and of the model, in float64 and in float32."""
+    if graph is not None:
+        return reference.traced(feeds, graph)
     with _recorded(reference.float64) as wide:
         truth = reference.truth(feeds)
     with _recorded(reference.float32) as narrow:

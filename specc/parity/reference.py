@@ -12,10 +12,11 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
-from specc.ir.graph import Interface
+from specc.ir.graph import Graph, Interface
 from specc.parity.decisions import Decisions, undecided
 from specc.parity.judge import Array
 from specc.parity.measure import Results
+from specc.runtime.trace import graph_values
 
 
 class Reference:
@@ -54,6 +55,20 @@ class Reference:
         with exact_kernels():
             outputs = self._call(self.float32, self._inputs(feeds))
         return {name: to_numpy(value) for name, value in outputs.items()}
+
+    def traced(
+        self, feeds: Mapping[str, Array], graph: Graph
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Every value of the graph and its outputs, in float64 and in float32."""
+        inputs = self._inputs(feeds)
+        with exact_kernels(), float64_throughout():
+            wide = dict(graph_values(graph, self.float64, widened(inputs)))
+        with exact_kernels():
+            narrow = dict(graph_values(graph, self.float32, inputs))
+        return (
+            {name: to_numpy(value) for name, value in wide.items()} | self.truth(feeds),
+            {name: to_numpy(value) for name, value in narrow.items()} | self.single(feeds),
+        )
 
     def _inputs(self, feeds: Mapping[str, Array]) -> list[torch.Tensor]:
         return [to_torch(feeds[info.name]) for info in self.interface.inputs]

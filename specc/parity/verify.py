@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from specc.ir.graph import Interface
+from specc.ir.graph import Graph, Interface
 from specc.parity.ablation import idle_inputs
 from specc.parity.cases import Case, CaseMaker, Rows
 from specc.parity.certificate import (
@@ -51,13 +51,15 @@ def prove(
     reweight: Reweight | None = None,
     options: Mapping[str, Any] | None = None,
     spec: bytes | None = None,
+    graph: Graph | None = None,
     witnesses: Sequence[Witness] | None = None,
     progress: Progress | None = None,
 ) -> Certificate:
     """Compare an ONNX model with the module it was made from.
 
     `options` is the spec's `parity`. A `fresh` model is tried with other weights too, put
-    into the ONNX model by `reweight`. A failed proof is a certificate, never an exception.
+    into the ONNX model by `reweight`. With the `graph` that the module was compiled from, a
+    difference is traced to its layer. A failed proof is a certificate, never an exception.
     """
     settings = options or {}
     maker = CaseMaker(interface, settings.get("seed", 0), settings.get("cases"), rows)
@@ -65,7 +67,7 @@ def prove(
     with tempfile.TemporaryDirectory() as scratch:
         proof = _Proof(
             maker, Bounds(**settings.get("bounds", {})), asked, Path(scratch), fresh,
-            _Counter(progress, maker, 2 if fresh and reweight else 1),
+            _Counter(progress, maker, 2 if fresh and reweight else 1), graph,
         )  # fmt: skip
         return proof.run(module, model, reweight, spec)
 
@@ -91,6 +93,7 @@ class _Proof:
     scratch: Path
     fresh: bool
     step: Callable[[str], None]
+    graph: Graph | None
 
     def run(
         self,
@@ -141,7 +144,7 @@ class _Proof:
             if case is None:
                 continue
             try:
-                return locate(trial.reference, trial.model_path, case, self.bounds)
+                return locate(trial.reference, trial.model_path, case, self.bounds, self.graph)
             except Exception as error:
                 trial.result.notes.append(f"the difference was not located: {error}"[:200])
         return None

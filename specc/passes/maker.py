@@ -53,10 +53,12 @@ class Maker:
         self.context.error(code, message, self.context.document.span(pointer), hint)
 
     def settings(self, scope: Scope) -> dict[str, Any]:
-        """`init`, `freeze` and `tie`, evaluated."""
+        """`init`, `freeze` and `tie`, evaluated; a weight tied to `null` is not tied."""
         common = self.layer.common
         keys = [key for key in ("init", "freeze", "tie") if key in common]
         found = {k: scope.evaluate(common[k], (*self.layer.pointer, k)) for k in keys}
+        if isinstance(tie := found.get("tie"), dict):
+            found["tie"] = {weight: target for weight, target in tie.items() if target is not None}
         return {k: v for k, v in found.items() if v is not POISON and v is not False}
 
     def __call__(self, path: str, sources: list[Input], scope: Scope) -> Result:

@@ -41,7 +41,7 @@ class Summary:
 
 
 def summarize(graph: Graph, dims: tuple[DimInfo, ...]) -> Summary:
-    """Walk the graph; shared layers count their parameters once."""
+    """Walk the graph; shared layers and tied weights count their parameters once."""
     rows: list[Row] = []
     seen: set[str] = set()
     totals = {"parameters": 0, "trainable": 0, "buffers": 0}
@@ -57,7 +57,9 @@ def summarize(graph: Graph, dims: tuple[DimInfo, ...]) -> Summary:
         count = 0
         if owner not in seen:
             seen.add(owner)
-            count = sum(_count(w) for w in node.weights if not w.is_buffer)
+            tied = node.settings.get("tie") or {}
+            own_weights = [w for w in node.weights if not w.is_buffer and w.name not in tied]
+            count = sum(map(_count, own_weights))
             totals["parameters"] += count
             totals["trainable"] += 0 if node.settings.get("freeze") else count
             totals["buffers"] += sum(_count(w) for w in node.weights if w.is_buffer)

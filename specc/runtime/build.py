@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import linecache
 import subprocess
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from specc.ir.graph import Graph
 from specc.targets.torch_source import class_name, torch_source
 
 
+@lru_cache(maxsize=64)
 def format_source(source: str) -> str:
     """The source as `ruff format` leaves it, with its default settings."""
     from ruff import find_ruff_bin

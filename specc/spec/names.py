@@ -62,7 +62,6 @@ RESERVED = frozenset(
         "type",
         "xpu",
         "zero_grad",
-        "self",
     ]
 )
 """Attributes of `torch.nn.Module`, which a layer of the same name would hide."""

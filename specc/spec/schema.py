@@ -149,7 +149,15 @@ TRAIN = _object(
         "early_stop": _object(
             {"monitor": TEXT, "mode": MODE, "patience": POSITIVE, "min_delta": NUMBER}
         ),
-        "checkpoint": _object({"monitor": TEXT, "mode": MODE, "every": POSITIVE}),
+        "checkpoint": _object(
+            {
+                "monitor": TEXT, "mode": MODE, "every": POSITIVE, "every_steps": POSITIVE,
+                "keep": {"enum": ["last", "all"]},
+            }
+        ),
+        "precision": {"enum": ["float32", "bfloat16", "float16"]}, "ema": EMA,
+        "init_from": INIT_FROM, "compile": {"enum": [False, "model", "step", "auto"]},
+        "tensorboard": FLAG,
         "doc": TEXT,
     },
     ["loss"],

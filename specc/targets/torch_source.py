@@ -9,6 +9,7 @@ from specc.targets.pytorch.body import Body
 from specc.targets.pytorch.classes import Class, Classes, Merger, by_height, camel
 from specc.targets.pytorch.constructor import Constructor, literal
 from specc.targets.pytorch.initialize import start_lines
+from specc.targets.pytorch.variables import is_attribute
 
 
 def torch_source(graph: Graph, doc: str = "") -> str:
@@ -22,9 +23,8 @@ def torch_source(graph: Graph, doc: str = "") -> str:
     top = Merger([(call, body)]).made(name) if body.sequential is None else None
     parts = [_class(made) for made in classes.made]
     lines = start_lines(graph)
-    parts.append(
-        _class(top, doc, lines) if top else _sequential_class(name, body.sequential, doc, lines)
-    )
+    made = top or Class(name, "", body, sequence=body.sequential)
+    parts.append(_class(made, doc, lines))
     supports = (
         dict.fromkeys(s for b in [*(c.body for c in classes.made), body] for s in b.support)
         | classes.supports
@@ -49,7 +49,10 @@ def _imports(parts: list[str]) -> str:
 
 
 def _class(made: Class, doc: str = "", starts: Sequence[str] = ()) -> str:
-    lines = [f"class {made.name}(nn.Module):"]
+    if made.sequence:
+        return _sequential_class(made, made.sequence, doc, starts)
+    base = "nn.Sequential" if made.body.is_numbered else "nn.Module"
+    lines = [f"class {made.name}({base}):"]
     doc = doc or made.doc
     if doc:
         lines += [f'    """{_docstring(doc)}"""', ""]
@@ -65,28 +68,33 @@ def _docstring(doc: str) -> str:
 
 
 def _init(made: Class, starts: list[str]) -> list[str]:
+    children, layers = "", [_registered(path, layer) for path, layer in made.layers.items()]
+    if made.body.is_numbered:
+        children, layers = ", ".join(layer.source() for layer in made.layers.values()), []
+    body = [f"self.{name} = {name}" for name in made.attributes] + layers
+    body += [*made.body.tensors.values(), *made.body.after, *starts]
+    start = f"        super().__init__({children})"
+    return [_head(made), start, *(f"        {line}" for line in body)]
+
+
+def _head(made: Class) -> str:
     arguments = [
         a.name if a.default is ... else f"{a.name}={literal(a.default)}" for a in made.arguments
     ]
-    body = [f"self.{name} = {name}" for name in made.attributes]
-    body += [_registered(path, layer) for path, layer in made.layers.items()]
-    body += [*made.body.tensors.values(), *made.body.after, *starts]
-    head = f"    def __init__({', '.join(['self', *arguments])}):"
-    return [head, "        super().__init__()", *(f"        {line}" for line in body)]
+    return f"    def __init__({', '.join(['self', *arguments])}):"
 
 
 def _registered(path: str, layer: Constructor) -> str:
-    if path.isidentifier():
+    if is_attribute(path):
         return f"self.{path} = {layer.source()}"
     return f'self.add_module("{path}", {layer.source()})'
 
 
 def _sequential_class(
-    name: str, layers: Constructor | None, doc: str, starts: Sequence[str]
+    made: Class, sequence: Constructor, doc: str, starts: Sequence[str]
 ) -> str:
-    assert layers is not None
-    lines = [f"class {name}(nn.Sequential):"]
+    lines = [f"class {made.name}(nn.Sequential):"]
     lines += [f'    """{_docstring(doc)}"""', ""] if doc else []
-    lines += ["    def __init__(self):", "        super().__init__("]
-    lines += [f"            {child.source()}," for child in layers.children]
+    lines += [_head(made), "        super().__init__("]
+    lines += [f"            {child.source()}," for child in sequence.children]
     return "\n".join([*lines, "        )", *(f"        {line}" for line in starts)])

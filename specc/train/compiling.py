@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from specc.train.step import Group, TrainStep
 
@@ -17,6 +19,7 @@ TRIED = (10, 60)
 """`auto` measures the steps from the first of these numbers to the second."""
 BASE_SECONDS, SECONDS_PER_WEIGHT = 20.0, 0.5
 """About what it takes to compile a step, so that `auto` errs on the side of not compiling."""
+IMPLEMENTATIONS = ("fused", "foreach")
 GAIN = 0.5
 """The share of a step's time that compiling saves, as far as can be told beforehand."""
 
@@ -65,11 +68,14 @@ class WholeStep:
         self._gradients = [torch.zeros_like(p) for p in self._parameters]
         self._optimize = inspect.unwrap(type(eager.optimizer).step)
         self._attached = False
+        self._before = [dict(options) for options in eager.optimizer.param_groups]
         for options in eager.optimizer.param_groups:
-            options |= {key: False for key in ("fused", "foreach") if key in options}
+            options |= {key: False for key in IMPLEMENTATIONS if key in options}
             if not isinstance(options["lr"], Tensor):
                 device = self._parameters[0].device
                 options["lr"] = torch.tensor(options["lr"], dtype=torch.float64, device=device)
+        for module in (eager.forward.module, eager.forward.loss_module):
+            _make_importable(module)
         # Schedulers warn unless the wrapped `step` was called, which is not in the program.
         eager.optimizer._opt_called = True  # type: ignore[attr-defined]
         self.program = Compiled(self._step, note, fullgraph=True, dynamic=False)
@@ -87,6 +93,13 @@ class WholeStep:
             self._attach()
         loss: Tensor = self.program(group[0][0])
         return loss
+
+    def undo(self) -> None:
+        """Give the optimizer back as it was."""
+        for options, before in zip(self.eager.optimizer.param_groups, self._before, strict=True):
+            options |= {key: before[key] for key in IMPLEMENTATIONS if key in before}
+            if not isinstance(before["lr"], Tensor):
+                options["lr"] = float(options["lr"])
 
     def _attach(self) -> None:
         for parameter in self.eager.parameters:
@@ -106,6 +119,15 @@ class WholeStep:
                 torch.nn.utils.clip_grad_norm_(self._parameters, self.eager.clip_grad_norm)
             self._optimize(self.eager.optimizer)
         return loss.detach()
+
+
+def _make_importable(module: nn.Module) -> None:
+    """Give generated source a place among the modules, where Dynamo looks functions up."""
+    space = inspect.unwrap(type(module).forward).__globals__
+    if space["__name__"] not in sys.modules:
+        made = ModuleType(space["__name__"])
+        made.__dict__.update(space)
+        sys.modules[made.__name__] = made
 
 
 def _used(eager: TrainStep, group: Group) -> list[Tensor]:
@@ -154,7 +176,11 @@ class ChosenStep:
         if self.whole is None:
             self.note("compiling the training step")
             self.whole = WholeStep(self.eager, group, self.note)
-        return self.whole(group)
+        loss = self.whole(group)
+        if self.whole.program.failed:
+            self.whole.undo()
+            self.whole, self.compiled = None, False
+        return loss
 
     def _consider(self, number: int, left: int) -> None:
         if number in TRIED:

@@ -50,9 +50,7 @@ class TrainError(Exception):
     def diagnostic(self, locate: Locate) -> Diagnostic:
         """The finding, at the innermost part of its pointer that the spec's text has."""
         if self.label:
-            return Diagnostic(
-                self.code, self.message, self.label, notes=self.notes, hint=self.hint
-            )
+            return Diagnostic(self.code, self.message, self.label, notes=self.notes, hint=self.hint)
         spans = (locate(self.at[:end]) for end in range(len(self.at), 0, -1))
         span = next((s for s in spans if s is not None), None)
         primary = Label(span) if span else None

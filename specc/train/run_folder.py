@@ -11,11 +11,12 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
 from specc.runtime.atomic import write_bytes, write_json
+from specc.runtime.lock import held
 from specc.train.problems import TrainError
 from specc.train.reporter import EpochRecord, TrainResult
 
@@ -70,16 +71,11 @@ class RunFolder:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Hold the folder for this process; raises `TrainError` L608 if another one has it.
-
-        The system lets go of it when the process ends, however it does.
-        """
-        lock = self.path / ".lock"
-        with lock.open("w") as file:
-            if not _locked(file):
+        """Hold the folder for this process; raises `TrainError` L608 if another one has it."""
+        with held(self.path / ".lock") as mine:
+            if not mine:
                 raise TrainError("L608", f"another process is training in `{self.path}`")
             yield
-            lock.unlink(missing_ok=True)
 
     def prepare(self, seed: int, labels: Mapping[str, list[Any]]) -> None:
         """Write what is known before the first step."""
@@ -107,7 +103,9 @@ class RunFolder:
         """Drop the lines after a step, and a half-written one: a resumed run writes them anew."""
         for path in (self.metrics, self.times):
             if path.exists():
-                kept = [f"{json.dumps(line)}\n" for line in read_lines(path) if line["step"] <= step]
+                kept = [
+                    f"{json.dumps(line)}\n" for line in read_lines(path) if line["step"] <= step
+                ]
                 write_bytes(path, "".join(kept).encode())
 
 
@@ -122,18 +120,6 @@ def _append(path: Path, line: Mapping[str, Any]) -> None:
         file.write(json.dumps(line) + "\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # a system without such locks
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def environment(seed: int) -> dict[str, Any]:

@@ -202,7 +202,9 @@ def _session(data: bytes) -> ort.InferenceSession:
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("opset", [17, 20, 23])
+@pytest.mark.parametrize(
+    "opset", [pytest.param(17, marks=pytest.mark.slow), 20, pytest.param(23, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(("name", "ex"), CASES)
 def test_onnx_equals_pytorch(name: str, ex: Example, opset: int) -> None:
     graph, module = built(name, ex)

@@ -53,7 +53,7 @@ def load(
     inputs: Mapping[str, Sequence[int]] | None = None, split: Mapping[str, Any] | None = None,
     targets: Sequence[str] | None = None, source: Mapping[str, Any] | None = None, **rest: Any,
 ) -> Dataset:  # fmt: skip
-    given = interface(inputs or {})
+    given = interface(inputs or {}, dtype=rest.pop("dtype", "float32"))
     names = {info.name for info in given.inputs}
     data = {
         "source": {"kind": kind, "path": path, **(source or {})},

@@ -47,6 +47,11 @@ class Original:
     """Why there is a tolerance."""
     small: tuple[str, ...] = ()
     """Changes, as of `--set`, that make the spec small enough to prove its ONNX export."""
+    reduced: tuple[str, ...] = ()
+    """Changes under which the outputs are compared, where `make` builds fewer layers than were
+    published; the parameters are counted without them."""
+    opsets: tuple[int | None, ...] = (None,)
+    """For which ONNX opsets the export is proven; `None` is the default one."""
 
     def __post_init__(self) -> None:
         if bool(self.tolerance) != bool(self.reason):

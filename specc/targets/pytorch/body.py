@@ -13,7 +13,7 @@ from specc.ops import REGISTRY, Op
 from specc.ops.writers import COMPARE, PRODUCT, SUM, UNARY, Code, Raw
 from specc.targets.pytorch.constructor import Argument, Constructor, literal
 from specc.targets.pytorch.statements import Statement, statements
-from specc.targets.pytorch.variables import Variables
+from specc.targets.pytorch.variables import Variables, is_attribute
 
 PRECEDENCE = {
     "**": UNARY, "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT, "@": PRODUCT,
@@ -44,8 +44,9 @@ class Body:
         self.inputs: list[str] = []
         self.sequential = self._as_sequential()
         if self.sequential is None:
-            self.layers, self.tensors = {}, {}
+            self.layers, self.tensors, self.support = {}, {}, {}
             Forward(self).write()
+            self._index_numbered()
             self._add_settings()
 
     def _as_sequential(self) -> Constructor | None:
@@ -69,6 +70,20 @@ class Body:
             if value is graph.outputs[0][1]
             else None
         )
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the layers are named 0, 1, …, so that the class can be an `nn.Sequential`."""
+        return len(self.layers) > 1 and list(self.layers) == [str(i) for i in range(len(self.layers))]
+
+    def _index_numbered(self) -> None:
+        if self.is_numbered:
+            by_index = [line.text for line in self.lines]
+            for i in range(len(self.layers)):
+                by_index = [t.replace(f'self.get_submodule("{i}")', f"self[{i}]") for t in by_index]
+            self.lines = [
+                line._replace(text=t) for line, t in zip(self.lines, by_index, strict=True)
+            ]
 
     def as_module(self, node: Node, value: Value | None = None) -> Constructor | None:
         """The constructor of a node that is one module called with its inputs as they are."""
@@ -94,18 +109,26 @@ class Body:
             container = ".".join(steps[:i]) if i else ""
             if step.isdigit() and container and container in self.layers:
                 text = f"{text}[{step}]"
-            elif step.isidentifier():
+            elif is_attribute(step):
                 text = f"{text}.{step}"
             else:
                 return f'self.get_submodule("{path}")'
         return text
+
+    def _tensor(self, path: str) -> str:
+        """Source that reads a weight by its path within this class."""
+        layer, _, name = path.rpartition(".")
+        owner = self.reference(layer) if layer else "self"
+        return f"{owner}.{name}" if is_attribute(name) else f'{owner}.get_parameter("{name}")'
 
     def _add_settings(self) -> None:
         frozen = []
         for node in self.graph.nodes:
             reference = self.reference(node.path)
             tied: Any = node.settings.get("tie") or {}
-            self.after += [f"{reference}.{name} = self.{target}" for name, target in tied.items()]
+            self.after += [
+                f"{reference}.{name} = {self._tensor(target)}" for name, target in tied.items()
+            ]
             if node.settings.get("freeze"):
                 frozen.append(f"{reference}.requires_grad_(False)")
         # After the ties, which put other tensors in the place of a layer's own.
@@ -369,12 +392,12 @@ class NodeWriter:
         self.tensor_made = True
         name, kind = self.node.module, "buffer" if buffer else "parameter"
         value = initial if buffer else f"nn.Parameter({initial})"
-        if name.isidentifier() and not buffer:
+        if is_attribute(name) and not buffer:
             self.body.tensors[name] = f"self.{name} = {value}"
         else:
             keep = ", persistent=False" if buffer and not persistent else ""
             self.body.tensors[name] = f'self.register_{kind}("{name}", {value}{keep})'
-        return f"self.{name}" if name.isidentifier() else f'self.get_{kind}("{name}")'
+        return f"self.{name}" if is_attribute(name) else f'self.get_{kind}("{name}")'
 
     def size(self, size: Size) -> str:
         """See `TorchWriter.size`."""

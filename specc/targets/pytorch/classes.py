@@ -15,6 +15,8 @@ from specc.targets.pytorch.constructor import Argument, Constructor, Slot, align
 from specc.targets.pytorch.variables import identifier
 
 MAX_WIDTH = 88
+LARGEST_PART = 16
+"""A size that is a smaller part of another one is not said to be a part of it."""
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Class:
     layers: dict[str, Constructor] = field(default_factory=dict)
     attributes: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    sequence: Constructor | None = None
+    """The layers of a class that is an `nn.Sequential`, instead of `layers` and `lines`."""
 
 
 class Classes:
@@ -44,13 +48,18 @@ class Classes:
         groups: dict[Any, list[tuple[Call, Body]]] = {}
         for call in calls:
             body = Body(call.body, self.instances)
-            if body.sequential:
-                self.instances[call.body] = body.sequential
-                self.supports |= body.support
-            else:
-                groups.setdefault((call.name, _skeleton(body)), []).append((call, body))
+            groups.setdefault((call.name, _skeleton(body)), []).append((call, body))
         for (name, _), members in groups.items():
-            self._add_class(name, members)
+            if _is_inline(members):
+                self._add_inline(members)
+            else:
+                self._add_class(name, members)
+
+    def _add_inline(self, members: list[tuple[Call, Body]]) -> None:
+        for call, body in members:
+            assert body.sequential is not None
+            self.instances[call.body] = body.sequential
+            self.supports |= body.support
 
     def _add_class(self, name: str, members: list[tuple[Call, Body]]) -> None:
         merged = Merger(members)
@@ -70,6 +79,10 @@ class Classes:
             return base
         known = next((c for c in self.made if c.name == base), None)
         extra = [p for p in body.layers if known and p not in known.layers and not p.isdigit()]
+        if known and known.sequence and body.sequential:
+            before = {child.name for child in known.sequence.children}
+            children = [c.name for c in body.sequential.children if c.name not in before]
+            extra = [name.rpartition(".")[2] for name in children]
         wanted = base + (camel(extra[0]) if extra else "")
         number, chosen = 2, wanted
         while chosen in self.names:
@@ -89,7 +102,18 @@ def camel(name: str) -> str:
     return identifier(text) if text and not text[0].isdigit() else f"Part{text}"
 
 
+def _is_inline(members: list[tuple[Call, Body]]) -> bool:
+    """Whether a plain chain stands as `nn.Sequential(…)` where it is used, without a class."""
+    call, body = members[0]
+    if body.sequential is None:
+        return False
+    # A block with parameters that is used in several ways is worth a name.
+    return not call.params or len(members) == 1 or len(body.sequential.children) == 1
+
+
 def _skeleton(body: Body) -> Any:
+    if body.sequential:
+        return body.sequential.skeleton()
     layers = tuple((path, c.skeleton()) for path, c in body.layers.items())
     lines = tuple(
         tuple(text for text, is_number in _tokens(line.text) if not is_number)
@@ -154,9 +178,13 @@ class Merger:
             self._line([body.lines[i] for body in self.bodies], attributes)
             for i in range(len(self.bodies[0].lines))
         ]
+        chains = [body.sequential for body in self.bodies if body.sequential]
+        sequence = self._layer(chains) if chains else None
         self.arguments = self._ordered()
         doc = _shapes_doc(self.bodies)
-        return Class(name, doc, self.bodies[0], self.arguments, layers, list(attributes), lines)
+        return Class(
+            name, doc, self.bodies[0], self.arguments, layers, list(attributes), lines, sequence
+        )
 
     def _ordered(self) -> list[Argument]:
         """Arguments in order of appearance, those with a default last."""
@@ -187,7 +215,8 @@ class Merger:
         if chosen is None:
             chosen = identifier(name)
             number = 2
-            while chosen in self.used:
+            taken = {*self.used, *self.params.values()}
+            while chosen in taken:
                 chosen, number = f"{name}{number}", number + 1
             self.used[chosen] = column
         elif column in self.params:
@@ -196,17 +225,17 @@ class Merger:
         return Slot(chosen)
 
     def _multiple(self, column: tuple[Any, ...]) -> str | None:
-        """The column as a multiple of a block's parameter, such as `4 * channels`."""
-        if not all(type(v) is int for v in column):
+        """The column as a multiple or a part of another argument, such as `4 * channels`."""
+        if not _is_sizes(column):
             return None
-        for base, name in self.params.items():
-            if not all(type(v) is int and v for v in base):
+        used = {values: name for name, values in self.used.items()}
+        for base, name in {**used, **self.params}.items():
+            if not _is_sizes(base) or 0 in base:
                 continue
-            factors = {v / b for v, b in zip(column, base, strict=True)}
-            factor = factors.pop()
-            if not factors and factor.is_integer() and factor > 1:
+            source = _scaled(column, base, name)
+            if source:
                 self.used.setdefault(name, base)
-                return f"{int(factor)} * {name}"
+                return source
         return None
 
     def _line(self, group: list[Line], attributes: dict[str, None]) -> str:
@@ -218,9 +247,10 @@ class Merger:
             )
             found = self._merged("size", column) if is_number else piece
             if isinstance(found, Slot):
-                name = found.source.split(" ")[-1]
+                name = _argument_of(found.source)
                 attributes[name] = None
-                text += found.source.replace(name, f"self.{name}")
+                after = rows[0][i + 1][0] if i + 1 < len(rows[0]) else ""
+                text += _fitted(found.source.replace(name, f"self.{name}"), text, after)
             else:
                 text += str(piece)
         shapes = [line.type.shape if line.type else None for line in group]
@@ -243,6 +273,33 @@ class Merger:
                 else self.columns.get(column) or self.params.get(column) or "*"
             )
         return show_shape(sizes)  # type: ignore[arg-type]
+
+
+def _fitted(source: str, before: str, after: str) -> str:
+    """A source in the middle of a line, in parentheses where it is no argument by itself."""
+    is_argument = before.rstrip().endswith(("(", "[", ",", "=", ":"))
+    is_argument = is_argument and after.lstrip().startswith((")", "]", ",", ":"))
+    return source if is_argument or " " not in source else f"({source})"
+
+
+def _argument_of(source: str) -> str:
+    """The argument in `channels`, `4 * channels` or `channels // 2`."""
+    return next(word for word in source.split(" ") if word.isidentifier())
+
+
+def _is_sizes(column: tuple[Any, ...]) -> bool:
+    return all(type(v) is int for v in column)
+
+
+def _scaled(column: tuple[int, ...], base: tuple[int, ...], name: str) -> str:
+    pairs = list(zip(column, base, strict=True))
+    up = pairs[0][0] // pairs[0][1]
+    if up > 1 and all(v == up * b for v, b in pairs):
+        return f"{up} * {name}"
+    for down in range(2, LARGEST_PART + 1):
+        if any(column) and all(v == b // down for v, b in pairs):
+            return f"{name} // {down}"
+    return ""
 
 
 def _is_scalar(value: Any) -> bool:

@@ -21,6 +21,11 @@ def identifier(name: str) -> str:
     return f"{text}_" if keyword.iskeyword(text) or text in TAKEN else text
 
 
+def is_attribute(name: str) -> bool:
+    """Whether Python can read the name behind a dot: `class` and `block1-0` need a call."""
+    return name.isidentifier() and not keyword.iskeyword(name)
+
+
 class Variables:
     """Assigns names statement by statement, and knows when each is free again."""
 

@@ -76,15 +76,16 @@ class Images(Lazy):
         return channels_last.transpose(2, 0, 1).reshape(self.shape[1:])
 
     def _decoded(self, number: int, mode: str) -> Image:
-        from PIL import Image as Pil
+        import PIL.Image as Pil
 
         path, name = self.files[number]
         try:
             with Pil.open(path) as image:
                 return image.convert(mode)
         except (OSError, ValueError, SyntaxError, Pil.DecompressionBombError) as error:
-            reason = str(error).splitlines()[0].replace(str(path), name).rstrip(".")
-            message = f"`{name}` can't be read as an image: {reason}"
+            unknown = isinstance(error, Pil.UnidentifiedImageError)
+            reason = "its format is unknown" if unknown else str(error).splitlines()[0].rstrip(".")
+            message = f"`{name}` can't be read as an image: {reason.replace(str(path), name)}"
             raise TrainError("D510", message, "data", "source", "path").rooted() from error
 
 

@@ -43,6 +43,16 @@ def _finish(z: Array) -> Array:
     return mixed
 
 
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """Raises `TrainError` D509 for a share below 0, or more than the whole."""
+    for name, fraction in fractions.items():
+        if fraction < 0:
+            raise TrainError("D509", f"`{name}` is {fraction:g}, less than 0", name)
+    total = sum(fractions.values())
+    if total > 1 + 1e-9:
+        raise TrainError("D509", f"the parts add up to {total:g}, more than 1")
+
+
 def text_hash(text: str) -> int:
     """A 64-bit hash of a text that is the same in every process."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
@@ -88,12 +98,7 @@ def split_rows(
 
 
 def _sizes(rows: int, fractions: Mapping[str, float]) -> list[int]:
-    for name, fraction in fractions.items():
-        if fraction < 0:
-            raise TrainError("D509", f"`{name}` is {fraction:g}, less than 0", name)
-    total = sum(fractions.values())
-    if total > 1 + 1e-9:
-        raise TrainError("D509", f"the parts add up to {total:g}, more than 1")
+    check_fractions(fractions)
     wanted = [rows * fraction for fraction in fractions.values()]
     # A hair is added so that 0.1 * 30 counts as 3.
     sizes = [int(w + 1e-9) for w in wanted]

@@ -26,7 +26,7 @@ from specc.train.data.encoding import (
     used_columns,
 )
 from specc.train.data.numbers import Cells
-from specc.train.data.splitting import PARTS, hashed_parts, mix, text_hash
+from specc.train.data.splitting import PARTS, check_fractions, hashed_parts, mix, text_hash
 from specc.train.data.table import Array, Table
 from specc.train.problems import TrainError, within
 
@@ -71,13 +71,7 @@ def check_split(split: Mapping[str, Any]) -> None:
             hint='set `"memory": true` in `source`, or leave `stratify` out: among many rows a '
             "random split has the classes in proportion",
         )  # fmt: skip
-    shares = {name: split[name] for name in PARTS if name in split}
-    for name, share in shares.items():
-        if share < 0:
-            raise TrainError("D509", f"`{name}` is {share:g}, less than 0", name)
-    if sum(shares.values()) > 1 + 1e-9:
-        total = sum(shares.values())
-        raise TrainError("D509", f"the parts add up to {total:g}, more than 1")
+    check_fractions({name: split[name] for name in PARTS if name in split})
 
 
 class Survey(NamedTuple):

@@ -16,7 +16,7 @@ from specc.train.data.columns import ColumnSpec, fitted_shape
 from specc.train.data.files import check_file, expanded
 from specc.train.data.lazy import Draw, Lazy
 from specc.train.data.numbers import Cells
-from specc.train.data.splitting import PARTS
+from specc.train.data.splitting import PARTS, check_fractions
 from specc.train.data.table import Array
 from specc.train.problems import TrainError, within
 
@@ -90,6 +90,8 @@ def read_text(
         if split.get(key):
             raise TrainError("D509", f"a text can't be split with `{key}`", "split", key)
     text, ranges = _read(source, base, split, files)
+    if "train" not in ranges:
+        raise TrainError("D509", "the split has no `train` part", "split")
     vocabulary: list[Label] | None = None
     if source.get("unit", "char") == "char":
         text, vocabulary = _numbered(text, ranges, source.get("unknown"))
@@ -100,9 +102,7 @@ def read_text(
         found = [np.arange(a, b - length, stride) for a, b in text.stretches(start, end)]
         starts = np.concatenate([*found, np.empty(0, np.int64)]).astype(np.int64)
         if not len(starts):
-            what = (
-                f"the `{part}` part of the text is shorter than a window of {length} and a target"
-            )
+            what = f"the `{part}` part is shorter than a window of {length} and one more"
             raise TrainError("D506", what, "source", "window")
         windows = Windows(text.codes, starts, length), Windows(text.codes, starts + 1, length)
         parts[part] = dict(zip((TOKENS, TARGETS), windows, strict=True))
@@ -116,26 +116,30 @@ def _read(
     """The text, and from where to where each part goes."""
     unit = source.get("unit", "char")
     if files:
-        names: list[str] = []
-        edges = [0]
-        for part, paths in files.items():
-            with within("split", part):
-                names += expanded(paths, base, "text")
-            edges.append(len(names))
-        text = _text(names, base, unit)
-        bounds = [*text.starts, len(text.codes)]
-        cuts = [bounds[edge] for edge in edges]
-        return text, dict(zip(files, pairwise(cuts), strict=True))
+        return _read_parts(files, base, unit)
     if "path" not in source:
         raise TrainError("D501", "`source` names no `path`", "source")
     with within("source"):
         text = _text(expanded(source["path"], base, "text"), base, unit)
     shares = {name: split[name] for name in PARTS if split.get(name)}
-    if sum(shares.values()) > 1 + 1e-9 or min(shares.values()) < 0:
-        total = sum(shares.values())
-        raise TrainError("D509", f"the parts add up to {total:g}, more than 1", "split")
+    with within("split"):
+        check_fractions(shares)
     ends = [round(len(text.codes) * end) for end in np.cumsum([0.0, *shares.values()])]
     return text, dict(zip(shares, pairwise(ends), strict=True))
+
+
+def _read_parts(
+    files: Mapping[str, Sequence[str]], base: Path, unit: str
+) -> tuple[Text, dict[str, tuple[int, int]]]:
+    names: list[str] = []
+    edges = [0]
+    for part, paths in files.items():
+        with within("split", part):
+            names += expanded(paths, base, "text")
+        edges.append(len(names))
+    text = _text(names, base, unit)
+    bounds = [*text.starts, len(text.codes)]
+    return text, dict(zip(files, pairwise(bounds[edge] for edge in edges), strict=True))
 
 
 def _text(names: Sequence[str], base: Path, unit: str) -> Text:
@@ -165,9 +169,9 @@ def _numbered(
     text: Text, ranges: Mapping[str, tuple[int, int]], unknown: str | None
 ) -> tuple[Text, list[Label]]:
     """Characters by their place among those of the training part, in the order of Unicode."""
-    if "train" not in ranges:
-        raise TrainError("D509", "the split has no `train` part", "split")
     known = np.unique(text.codes[slice(*ranges["train"])])
+    if not len(known):
+        raise TrainError("D506", "the `train` part is empty", "split", "train")
     if unknown is not None:
         known = np.union1d(known, [ord(unknown)]).astype(np.uint32)
     spare = int(np.searchsorted(known, ord(unknown))) if unknown is not None else -1

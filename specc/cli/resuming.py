@@ -1,0 +1,30 @@
+"""Which model `specc train` trains, and which run it goes on with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from specc.api.model import Model, load
+from specc.cli.options import spec_or_default
+
+
+def model_and_run(
+    spec: Path | None, sets: Sequence[str], runs: Path, resume: str | None
+) -> tuple[Model, Path | None]:
+    """The model and the run's folder, `None` for a new run.
+
+    A run that is named brings its own spec, unless another one is named as well.
+    """
+    if resume and Path(resume).is_file() and spec is None:
+        # `--resume spec.json`: the option takes what was meant as the argument.
+        spec, resume = Path(resume), ""
+    if resume is None:
+        return load(spec_or_default(spec), sets), None
+    from specc.api.run_list import newest_unfinished, read_run
+
+    if resume:
+        folder = Path(read_run(Path(resume)).folder)
+        return load(spec or folder / "spec.resolved.json", sets), folder
+    model = load(spec_or_default(spec), sets)
+    return model, newest_unfinished(runs, model.name)

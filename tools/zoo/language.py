@@ -1,0 +1,140 @@
+"""Models of language, of images with text, and of speech, as transformers has them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+
+from zoo.original import MissingLibraryError, Original, Tensors
+from zoo.vision import torchvision_models
+
+
+@cache
+def transformers() -> Any:
+    """The module `transformers`; raises `MissingLibraryError` without it."""
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingLibraryError("transformers is not installed: pip install 'specc[zoo]'")
+    if importlib.util.find_spec("torchvision") is not None:
+        torchvision_models()  # transformers imports it, which needs the care taken there
+    import transformers as library
+
+    return library
+
+
+def tokens(batch: int, length: int, vocabulary: int) -> torch.Tensor:
+    """Random token numbers."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(vocabulary, (batch, length), generator=generator)
+
+
+def padding(batch: int, length: int) -> torch.Tensor:
+    """A mask under which the last sequence is three tokens shorter than the others."""
+    mask = torch.ones(batch, length, dtype=torch.bool)
+    mask[-1, -3:] = False
+    return mask
+
+
+def _maker(model: str, config: str, **settings: Any) -> Callable[[], torch.nn.Module]:
+    """Builds a model of a configuration, both by the names of their classes."""
+
+    def make() -> torch.nn.Module:
+        library = transformers()
+        made = getattr(library, model)(getattr(library, config)(**settings))
+        assert isinstance(made, torch.nn.Module)
+        return made
+
+    return make
+
+
+# Layers keep the published widths, so that matrix products take the ways of large ones; there are
+# fewer of them and fewer tokens, so that a machine has room for both models.
+VOCABULARY = 1000
+
+
+def gpt2(name: str, parameters: int, width: int, heads: int) -> Original:
+    """GPT-2 of one size. The attention of both is `scaled_dot_product_attention`, causal."""
+    return Original(
+        spec=f"language/{name}.json", library="transformers", parameters=parameters,
+        make=_maker(
+            "GPT2LMHeadModel", "GPT2Config", n_embd=width, n_head=heads, n_layer=2,
+            vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0, attn_implementation="sdpa",
+        ),
+        inputs=lambda: {"input_ids": tokens(2, 19, VOCABULARY)},
+        call=lambda model, inputs: {"logits": model(**inputs).logits},
+        reduced=("params.n_layer=2", f"params.vocab_size={VOCABULARY}"),
+        small=(
+            "params.n_layer=2", "params.n_embd=32", "params.n_head=4", "params.vocab_size=50",
+            "params.n_positions=24", "dims.seq.example=7",
+        ),
+        opsets=(20, 23),
+    )  # fmt: skip
+
+
+def bert(name: str, parameters: int, width: int, heads: int) -> Original:
+    """BERT of one size. The attention of both is `scaled_dot_product_attention`."""
+    return Original(
+        spec=f"language/{name}.json", library="transformers", parameters=parameters,
+        make=_maker(
+            "BertModel", "BertConfig", hidden_size=width, num_attention_heads=heads,
+            num_hidden_layers=2, intermediate_size=4 * width, vocab_size=VOCABULARY,
+            attn_implementation="sdpa",
+        ),
+        inputs=lambda: {
+            "input_ids": tokens(2, 19, VOCABULARY), "attention_mask": padding(2, 19),
+            "token_type_ids": tokens(2, 19, 2),
+        },
+        call=lambda model, inputs: dict(model(**inputs)),
+        reduced=("params.num_layers=2", f"params.vocab_size={VOCABULARY}"),
+        small=(
+            "params.num_layers=2", "params.hidden_size=32", "params.num_heads=4",
+            "params.vocab_size=50", "params.max_positions=24", "dims.seq.example=7",
+        ),
+        opsets=(20, 23),
+    )  # fmt: skip
+
+
+def llama(
+    name: str, parameters: int, width: int, inner: int, heads: int, kv_heads: int, *,
+    theta: float = 500_000.0, factor: int = 1, tied: bool = False, eps: float = 1e-5,
+) -> Original:  # fmt: skip
+    """Llama of one size. The attention of both is `scaled_dot_product_attention`, causal."""
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": theta}
+    if factor != 1:
+        rope |= {
+            "rope_type": "llama3", "factor": factor, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 8192,
+        }  # fmt: skip
+    return Original(
+        spec=f"language/{name}.json", library="transformers", parameters=parameters,
+        make=_maker(
+            "LlamaForCausalLM", "LlamaConfig", hidden_size=width, intermediate_size=inner,
+            num_hidden_layers=1, num_attention_heads=heads, num_key_value_heads=kv_heads,
+            vocab_size=VOCABULARY, rms_norm_eps=eps, rope_parameters=rope,
+            tie_word_embeddings=tied, attn_implementation="sdpa",
+        ),
+        inputs=lambda: {"input_ids": tokens(2, 19, VOCABULARY)},
+        call=lambda model, inputs: {"logits": model(**inputs).logits},
+        reduced=("params.num_layers=1", f"params.vocab_size={VOCABULARY}"),
+        small=SMALL_LLAMA, opsets=(20, 23),
+    )  # fmt: skip
+
+
+SMALL_LLAMA = (
+    "params.num_layers=2", "params.hidden_size=32", "params.intermediate_size=48",
+    "params.num_heads=4", "params.num_kv_heads=2", "params.vocab_size=50",
+    "params.max_positions=24", "dims.seq.example=7",
+)  # fmt: skip
+
+
+ORIGINALS = [
+    gpt2("gpt2", 124_439_808, 768, 12),
+    bert("bert", 109_482_240, 768, 12),
+    llama("llama3_8b", 8_030_261_248, 4096, 14336, 32, 8),
+    llama("llama3_2_1b", 1_235_814_400, 2048, 8192, 32, 8, factor=32, tied=True),
+    llama("llama2_7b", 6_738_415_616, 4096, 11008, 32, 32, theta=10_000.0),
+    llama("tinyllama_1b", 1_100_048_384, 2048, 5632, 32, 4, theta=10_000.0),
+]
