@@ -158,8 +158,8 @@ class SoftMarginLoss(Pairwise):
 class MultiLabelSoftMarginLoss(BinaryLoss):
     """Mean over classes of the binary cross entropy of `sigmoid(input)`.
 
-    Shape: `(*, C), (*, C) -> ()`, both of one shape and floating-point; with `reduction` `none`:
-    `(*)`.
+    Shape: `(*, C), (*, C) -> ()`, both of one shape, the targets floating-point or integers;
+    with `reduction` `none`: `(*)`.
     """
 
     function = "multilabel_soft_margin_loss"
@@ -167,7 +167,10 @@ class MultiLabelSoftMarginLoss(BinaryLoss):
     def infer(
         self, input: TensorType, target: TensorType, weight: TensorType | None = None
     ) -> TensorType:
-        self.check_values(input, target, weight=weight)
+        counts = target.dtype.is_integer
+        self.check_values(
+            input, target.with_dtype(input.dtype) if counts else target, weight=weight
+        )
         if not input.rank:
             raise OpError("T402", f"`{self.name}` needs an axis of classes, got {input}")
         return self.reduced(input.with_shape(*input.shape[:-1]))
@@ -179,6 +182,7 @@ class MultiLabelSoftMarginLoss(BinaryLoss):
 
     def onnx(self, g: OnnxBuilder, input: Ref, target: Ref, weight: Ref | None = None) -> Ref:
         one = g.const(1.0, input.type.dtype)
+        target = g.cast(target, input.type.dtype)
         yes = g.op("Mul", target, softplus(g, g.op("Neg", input)))
         no = g.op("Mul", g.op("Sub", one, target, type=input.type), softplus(g, input))
         each = g.op("Add", yes, no)
@@ -190,4 +194,5 @@ class MultiLabelSoftMarginLoss(BinaryLoss):
         example("N 8", "0<=float32<1: N 8"),
         example("N 3", "0<=float32<1: N 3", weight=(0.5, 1.0, 2.0), reduction="none"),
         example("N T", "0<=float32<1: N T", "T", reduction="sum"),
+        example("N 8", "int64<2: N 8"),
     )

@@ -36,21 +36,20 @@ class KLDivLoss(Pairwise):
 
     function = "kl_div"
 
-    def infer(self, input: TensorType, target: TensorType) -> TensorType:
-        result = super().infer(input, target)
-        if self.reduction == "batchmean" and not input.rank:
-            raise OpError("T402", "`batchmean` needs a batch axis", param="reduction")
-        return result
-
     def onnx(self, g: OnnxBuilder, input: Ref, target: Ref) -> Ref:
         if self.log_target:
             each = g.op("Mul", g.op("Exp", target), g.op("Sub", target, input))
         else:
-            own = _where_above(g, target, 0.0, g.op("Mul", target, g.op("Log", target)))
+            zero = g.const(0.0, target.type.dtype)
+            none = g.op("Equal", target, zero, type=target.type.with_dtype(DType.bool))
+            own = g.op("Mul", target, g.op("Log", target))
+            own = g.op("Where", none, zero, own, type=target.type)
             each = g.op("Sub", own, g.op("Mul", target, input))
         if self.reduction != "batchmean":
             return self.lowered(g, each)
         total = g.op("ReduceSum", each, keepdims=0, type=each.type.with_shape())
+        if not input.rank:
+            return total
         rows = g.op("Squeeze", g.dims(input.type.shape[:1]), type=TensorType(DType.int64, ()))
         return g.op("Div", total, g.cast(rows, total.type.dtype))
 
@@ -59,6 +58,8 @@ class KLDivLoss(Pairwise):
         example("N T", "N T", log_target=True, reduction="batchmean"),
         example("3 T", "0<=float32<1: 3 T", reduction="batchmean"),
         example("N T", "0<=float32<1: N T", reduction="none"),
+        example("N T", "N T", reduction="none"),
+        example("", "0<=float32<1:", reduction="batchmean"),
     )
 
 
@@ -105,7 +106,7 @@ class PoissonNLLLoss(Pairwise):
 class GaussianNLLLoss(Loss):
     """Negative log likelihood under normal distributions: `(log(var) + (x - t)² / var) / 2`.
 
-    Shape: `(*), (*), (*) -> ()`; `var` may have size 1 along the last axis, or lack it. With
+    Shape: `(*), (*), (*) -> ()`; `var` may have size 1 along one axis, or lack the last one. With
     `reduction` `none`: `(*)`.
     """
 
@@ -119,10 +120,16 @@ class GaussianNLLLoss(Loss):
             needs_floating(self.name, kind, name)
         same_dtype(self.name, input, target, var)
         same_shape(self.name, input, target)
-        rows = input.shape[:-1]
-        if var.shape not in (input.shape, rows, (*rows, 1)):
+        if var.shape != input.shape[:-1] and not self._fits(input, var):
             same_shape(self.name, input, var, "var")
         return self.reduced(input)
+
+    def _fits(self, input: TensorType, var: TensorType) -> bool:
+        """Whether at most one axis of `var` differs, and that has size 1."""
+        if var.rank != input.rank:
+            return False
+        other = [b for a, b in zip(input.shape, var.shape, strict=True) if a != b]
+        return other in ([], [1])
 
     def torch(self, py: TorchWriter, input: Code, target: Code, var: Code) -> str:
         return self.source(py, input, target, var)
@@ -145,4 +152,5 @@ class GaussianNLLLoss(Loss):
         example("N 8", "N 8", "0<=float32<1: N 8"),
         example("N T", "N T", "0<=float32<1: N 1", full=True),
         example("N T", "N T", "0<=float32<1: N", reduction="none", eps=0.3),
+        example("N 4 T", "N 4 T", "0<=float32<1: N 1 T"),
     )

@@ -17,15 +17,22 @@ class AlongAxis(Unary):
     dim: int = param(doc="the axis that sums to one")
 
     def infer(self, input: TensorType) -> TensorType:
-        if input.rank:
-            axis(input, self.dim)
+        # PyTorch takes a number for a vector of one.
+        axis(input if input.rank else input.with_shape(1), self.dim)
         return super().infer(input)
+
+    def along(self, g: OnnxBuilder, op_type: str, x: Ref) -> Ref:
+        """The node; ONNX has no form of it without an axis."""
+        if x.rank:
+            return g.op(op_type, x, axis=self.dim)
+        vector = g.op("Unsqueeze", x, g.const([0]), type=x.type.with_shape(1))
+        return g.op("Squeeze", g.op(op_type, vector, axis=0), g.const([0]), type=x.type)
 
     def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
         # Maximum, difference, exponential, sum and quotient.
         return 5 * outputs[0].numel
 
-    examples = (example("N 8", dim=-1), example("N 3 5", dim=1), example("N T 4", dim=-3))
+    examples = (example("N 8", dim=-1), example("N 3 5", dim=1), example("N T 4", dim=-3), example("", dim=0))
 
 
 @op("Softmax")
@@ -38,7 +45,7 @@ class Softmax(AlongAxis):
     function = "F.softmax"
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
-        return g.op("Softmax", input, axis=self.dim)
+        return self.along(g, "Softmax", input)
 
 
 @op("LogSoftmax")
@@ -51,7 +58,7 @@ class LogSoftmax(AlongAxis):
     function = "F.log_softmax"
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
-        return g.op("LogSoftmax", input, axis=self.dim)
+        return self.along(g, "LogSoftmax", input)
 
 
 @op("Softmin")
@@ -64,7 +71,7 @@ class Softmin(AlongAxis):
     function = "F.softmin"
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
-        return g.op("Softmax", g.op("Neg", input), axis=self.dim)
+        return self.along(g, "Softmax", g.op("Neg", input))
 
 
 @op("Softmax2d")

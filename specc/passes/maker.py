@@ -44,7 +44,11 @@ class Maker:
             self.fault(f"`from` of a `{self.layer.kind}` layer must be a name or a list", pointer)
             return None
         places = [(*pointer, i) if isinstance(given, list) else pointer for i in range(len(items))]
-        return list(zip(items, places, strict=True))
+        return [
+            (name, place)
+            for item, place in zip(items, places, strict=True)
+            for name in self.part.matching(item)
+        ]
 
     def fault(
         self, message: str, pointer: Pointer, code: str = "R306", hint: str | None = None

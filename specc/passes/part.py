@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from specc.diagnostics.model import Pointer, Span
@@ -110,7 +111,8 @@ class Part:
             return {"": POISON}
         result: Result = make(path, sources, scope)
         if path not in self.declared and "." in path:
-            self.scope.values[path] = next(iter(result.values()))
+            named = {f"{path}.{key}": value for key, value in result.items() if key}
+            self.scope.values |= {path: next(iter(result.values())), **named}
         return result
 
     def emit(
@@ -225,6 +227,16 @@ class Part:
         at = self.context.document.span(layer.pointer)
         self.context.error("R306", "there is neither a layer before this one nor an input", at)
         return None
+
+    def matching(self, reference: str) -> list[str]:
+        """What `layers.*.keys` stands for; a reference without `*`, or with no match, itself."""
+        steps = reference.split(".")
+        known = [name.split(".") for name in self.scope.values] if "*" in reference else []
+        found = [
+            ".".join(name) for name in known
+            if len(name) == len(steps) and all(map(fnmatchcase, name, steps))
+        ]  # fmt: skip
+        return found or [reference]
 
     def reference(self, text: Any, pointer: Pointer) -> Value | Poison:
         """The value that a reference names; a finding and `POISON` if there is none."""

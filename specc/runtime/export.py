@@ -13,6 +13,7 @@ import torch
 from ml_dtypes import bfloat16
 
 from specc.ir.types import DType, TensorType
+from specc.runtime.fold import folded
 from specc.targets.onnx_graph import Constant, OnnxGraph, OnnxNode, Packed, Stored
 
 IR_VERSION = 10
@@ -25,10 +26,28 @@ _NUMPY: dict[DType, Any] = {DType.bool: np.bool_, DType.bfloat16: bfloat16}
 def onnx_model(
     graph: OnnxGraph, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> ir.Model:
-    """The complete model; `weights` is a `state_dict`."""
+    """The complete model, its constant parts folded; `weights` is a `state_dict`."""
+    return _model(folded(graph, _evaluated), weights, metadata or {})
+
+
+def _evaluated(graph: OnnxGraph) -> dict[str, Any]:
+    from onnx.reference import ReferenceEvaluator
+
+    model = ir.serde.serialize_model(_model(graph, {}, {}))
+    names = [name for name, _ in graph.outputs]
+    values = ReferenceEvaluator(model).run(names, {})
+    return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+
+
+def _model(
+    graph: OnnxGraph, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+) -> ir.Model:
     values = {name: _value(name, kind) for name, kind in graph.inputs}
     initializers = []
+    read = {name for node in graph.nodes for name in node.inputs}
     for name, held in graph.initializers.items():
+        if name not in read:
+            continue
         tensor = _tensor(name, held, weights)
         value = ir.Value(
             name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=tensor.shape
@@ -47,7 +66,7 @@ def onnx_model(
     )  # fmt: skip
     return ir.Model(
         made, ir_version=IR_VERSION, producer_name="specc", producer_version=version("specc"),
-        metadata_props=dict(metadata or {}),
+        metadata_props=dict(metadata),
     )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def _class(made: Class, doc: str = "", starts: Sequence[str] = ()) -> str:
     if doc:
         lines += [f'    """{_docstring(doc)}"""', ""]
     init = _init(made, list(starts))
-    lines += [*init, ""] if len(init) > 2 else []
+    lines += [*init, ""] if len(init) > 2 or made.body.is_numbered else []
     lines += [f"    def forward({', '.join(['self', *made.body.inputs])}):"]
     lines += [f"        {line}" for line in made.lines]
     return "\n".join(lines)
@@ -72,7 +72,7 @@ def _init(made: Class, starts: list[str]) -> list[str]:
     if made.body.is_numbered:
         children, layers = ", ".join(layer.source() for layer in made.layers.values()), []
     body = [f"self.{name} = {name}" for name in made.attributes] + layers
-    body += [*made.body.tensors.values(), *made.body.after, *starts]
+    body += [*made.tensors, *made.body.after, *starts]
     start = f"        super().__init__({children})"
     return [_head(made), start, *(f"        {line}" for line in body)]
 

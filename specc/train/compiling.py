@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from specc.train.batches import Batch
 from specc.train.step import Group, TrainStep
 
 Note = Callable[[str], None]
@@ -108,7 +109,7 @@ class WholeStep:
             parameter.grad = gradient
         self._attached = True
 
-    def _step(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def _step(self, batch: Batch) -> Tensor:
         loss = self.eager.precision.loss(self.eager.forward, batch)
         gradients = torch.autograd.grad(loss, self._parameters)
         # Into tensors that stay, since the optimizer is not traced with fresh ones.

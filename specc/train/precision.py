@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.amp.autocast_mode import is_autocast_available
 
+from specc.train.batches import Batch
 from specc.train.forward import Forward
 from specc.train.problems import TrainError
 
@@ -33,7 +34,7 @@ class Precision:
         """What the forward pass runs in."""
         return torch.autocast(self.device, self.dtype) if self.dtype else nullcontext()
 
-    def loss(self, forward: Forward, batch: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, forward: Forward, batch: Batch) -> Tensor:
         """The loss of a batch."""
         if self.dtype is None:
             return forward.loss(forward.values(batch))

@@ -159,7 +159,7 @@ class Trainer:
     def _is_due(self) -> bool:
         """Whether a checkpoint within the epoch is due by steps."""
         every = self.settings.every_steps
-        return bool(every) and self.course.state.step % every == 0
+        return every is not None and self.course.state.step % every == 0
 
     def _report(self) -> None:
         now, (before, rows) = time.perf_counter(), self._reported

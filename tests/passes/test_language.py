@@ -130,6 +130,27 @@ def test_tie_and_freeze() -> None:
     assert not module.b.weight.requires_grad
 
 
+def test_layers_may_be_named_after_keywords_of_python() -> None:
+    layers = [
+        {"name": "seq", "layers": [linear(4), "ReLU"]},
+        linear(4, name="class", tie={"weight": "seq.0.weight"}),
+        linear(4, name="a-b", tie={"weight": "class.weight"}),
+        {"name": "for", "op": "Parameter", "shape": [4], "init": "ones_"},
+        {"name": "in", "op": "Buffer", "value": [1.0, 2.0, 3.0, 4.0]},
+        {"name": "z", "op": "add", "from": ["a-b", "in"]},
+        {"op": "mul", "from": ["z", "for"]},
+    ]
+    module = load(spec(layers)).compile()
+    state = module.state_dict()
+    assert {"class.weight", "a-b.bias", "for", "in"} <= set(state)
+    assert module.get_submodule("class").weight is module.seq[0].weight
+    assert module.get_submodule("a-b").weight is module.seq[0].weight
+    x = torch.ones(2, 4)
+    inner = torch.relu(module.seq[0](x))
+    wanted = module.get_submodule("a-b")(module.get_submodule("class")(inner))
+    torch.testing.assert_close(module(x), wanted + state["in"], rtol=0, atol=0)
+
+
 def test_several_inputs_and_outputs() -> None:
     source = spec(
         [

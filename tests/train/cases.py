@@ -26,13 +26,16 @@ BATCH = symbol("batch")
 
 def interface(
     inputs: Mapping[str, Sequence[int]], outputs: Mapping[str, Sequence[int]] | None = None,
-    dtype: str = "float32",
+    dtype: str = "float32", high: int | None = None,
 ) -> Interface:  # fmt: skip
     def tensor(shape: Sequence[int], kind: DType = DType.float32) -> TensorType:
         return TensorType(kind, (BATCH, *shape))
 
     return Interface(
-        tuple(InputInfo(name, tensor(shape, DType(dtype))) for name, shape in inputs.items()),
+        tuple(
+            InputInfo(name, tensor(shape, DType(dtype)), None if high is None else 0, high)
+            for name, shape in inputs.items()
+        ),
         tuple((name, tensor(shape)) for name, shape in (outputs or {"y": (1,)}).items()),
     )
 
@@ -53,7 +56,7 @@ def load(
     inputs: Mapping[str, Sequence[int]] | None = None, split: Mapping[str, Any] | None = None,
     targets: Sequence[str] | None = None, source: Mapping[str, Any] | None = None, **rest: Any,
 ) -> Dataset:  # fmt: skip
-    given = interface(inputs or {}, dtype=rest.pop("dtype", "float32"))
+    given = interface(inputs or {}, dtype=rest.pop("dtype", "float32"), high=rest.pop("high", None))
     names = {info.name for info in given.inputs}
     data = {
         "source": {"kind": kind, "path": path, **(source or {})},

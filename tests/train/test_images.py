@@ -115,6 +115,7 @@ def test_augmented_images_depend_on_seed_epoch_and_row_alone(tmp_path: Path) -> 
             expected = pixels[number][..., ::-1] if is_flipped else pixels[number]
             np.testing.assert_array_equal(image.numpy(), expected.astype(np.float32))
     assert all(0 < sum(times) < 8 for times in flipped.values())
+    assert all(0 < sum(row) < 12 for row in zip(*flipped.values(), strict=True))
 
 
 def test_only_training_batches_are_augmented(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,23 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
+from torch import nn
 
 from specc.train.batches import batches_of
 from specc.train.data import Dataset
 from specc.train.data.memory import in_memory, machine_memory
 from specc.train.data.streaming import Stream
-from tests.train.cases import failing, load, write_csv
+from tests.train.cases import (
+    Normalization,
+    blobs,
+    classifier,
+    failing,
+    load,
+    run,
+    write_csv,
+)
+from tests.train.test_resume import Stops, same_outcome
 
 COLUMNS = {
     "x": {"from": ["a", "b"]}, "label": {"from": "word", "encode": "class"},
@@ -328,3 +339,59 @@ def test_a_data_set_larger_than_its_memory_trains(tmp_path: Path) -> None:
         assert resident(tmp_path, "memory") > size
     finally:
         path.unlink()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "image_folder"])
+def test_a_run_on_streamed_data_resumes_to_the_same_bits(tmp_path: Path, kind: str) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    data, module = (flowers if kind == "parquet" else pets)(tmp_path)
+    result = run(whole, RESUMED, module=Stops(module(), at=0), dataset=data())
+    for at in (3, 4, 1):
+        stopped = run(parts, RESUMED, module=Stops(module(), at), dataset=data(), resume=True)
+        assert stopped.stopped == "interrupted"
+    resumed = run(parts, RESUMED, module=Stops(module(), at=0), dataset=data(), resume=True)
+    assert (resumed.stopped, resumed.steps) == ("finished", result.steps)
+    assert resumed.metrics == result.metrics
+    same_outcome(whole, parts)
+
+
+RESUMED = {"epochs": 3, "batch_size": 16, "optimizer": {"op": "SGD", "lr": 0.05, "momentum": 0.9}}
+
+
+def flowers(folder: Path) -> tuple[Callable[[], Dataset], Callable[[], nn.Module]]:
+    x, label = blobs()
+    columns = {f"x_{i}": x[:, i] for i in range(4)}
+    pq.write_table(pa.table({**columns, "label": label}), folder / "t.parquet", row_group_size=40)
+
+    def data() -> Dataset:
+        return load(
+            folder, {"x": {"from": "x_*"}, "label": {"encode": "class"}}, kind="parquet",
+            inputs={"x": (4,)}, path="t.parquet", source={"memory": False, "buffer": 60},
+            split={"train": 0.7, "val": 0.3},
+        )  # fmt: skip
+
+    return data, lambda: classifier(0.3)
+
+
+def pets(folder: Path) -> tuple[Callable[[], Dataset], Callable[[], nn.Module]]:
+    rng = np.random.default_rng(0)
+    for i in range(90):
+        place = folder / "pets" / "abc"[i % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (4, 4), dtype=np.uint8)).save(place / f"{i}.png")
+
+    def data() -> Dataset:
+        augment = [{"op": "RandomCrop", "padding": 2}, {"op": "RandomErasing"}]
+        return load(
+            folder, {"x": {"from": "image"}}, kind="image_folder", inputs={"x": (1, 4, 4)},
+            targets=["label"], path="pets", source={"augment": augment},
+            split={"train": 0.7, "val": 0.3},
+        )  # fmt: skip
+
+    def module() -> nn.Module:
+        torch.manual_seed(1)
+        return nn.Sequential(Normalization(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(16, 3))
+
+    return data, module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -130,6 +131,44 @@ SMALL_LLAMA = (
 )  # fmt: skip
 
 
+def with_cache(model: Any, inputs: Tensors) -> Tensors:
+    """One decoding step from keys and values of (layers, batch, heads, positions, features)."""
+    cache = transformers().DynamicCache()
+    for number, past in enumerate(zip(inputs["past_keys"], inputs["past_values"], strict=True)):
+        cache.update(*past, number)
+    known = inspect.signature(type(model.model).forward).parameters
+    name = "cache" if "cache" in known else "past_key_values"  # as it was called before 5.0
+    logits = model(inputs["input_ids"], **{name: cache}, use_cache=True).logits
+    keys, values = ([getattr(layer, n) for layer in cache.layers] for n in ("keys", "values"))
+    return {"logits": logits, "keys": torch.stack(keys), "values": torch.stack(values)}
+
+
+def past(layers: int, heads: int, width: int) -> Tensors:
+    """A token for each of two sequences, and what was computed for the eleven before it."""
+    generator = torch.Generator().manual_seed(2)
+    shape = layers, 2, heads, 11, width
+    keys, values = (torch.randn(shape, generator=generator) for _ in range(2))
+    return {"input_ids": tokens(2, 1, VOCABULARY), "past_keys": keys, "past_values": values}
+
+
+# Fewer layers would not show which layer takes which keys.
+DECODE = Original(
+    spec="language/llama3_8b_decode.json", library="transformers", parameters=8_030_261_248,
+    make=_maker(
+        "LlamaForCausalLM", "LlamaConfig", hidden_size=1024, intermediate_size=3584,
+        num_hidden_layers=3, num_attention_heads=16, num_key_value_heads=4,
+        vocab_size=VOCABULARY, rms_norm_eps=1e-5, attn_implementation="sdpa",
+        rope_parameters={"rope_type": "default", "rope_theta": 500_000.0},
+    ),
+    inputs=lambda: past(3, 4, 64), call=with_cache,
+    reduced=(
+        "params.num_layers=3", "params.hidden_size=1024", "params.intermediate_size=3584",
+        "params.num_heads=16", "params.num_kv_heads=4", f"params.vocab_size={VOCABULARY}",
+    ),
+    small=(*SMALL_LLAMA[:-1], "dims.past.example=7"), opsets=(20, 23),
+)  # fmt: skip
+
+
 ORIGINALS = [
     gpt2("gpt2", 124_439_808, 768, 12),
     bert("bert", 109_482_240, 768, 12),
@@ -137,4 +176,5 @@ ORIGINALS = [
     llama("llama3_2_1b", 1_235_814_400, 2048, 8192, 32, 8, factor=32, tied=True),
     llama("llama2_7b", 6_738_415_616, 4096, 11008, 32, 32, theta=10_000.0),
     llama("tinyllama_1b", 1_100_048_384, 2048, 5632, 32, 4, theta=10_000.0),
+    DECODE,
 ]

@@ -57,37 +57,78 @@ def image(batch: int, height: int, width: int) -> Tensors:
     return {"image": torch.randn(batch, 3, height, width, generator=generator)}
 
 
-def _maker(name: str, settings: dict[str, Any]) -> Callable[[], torch.nn.Module]:
+def _maker(name: str) -> Callable[[], torch.nn.Module]:
     def make() -> torch.nn.Module:
-        made = getattr(torchvision_models(), name)(weights=None, **settings)
+        made = getattr(torchvision_models(), name)(weights=None)
         assert isinstance(made, torch.nn.Module)
         return made
 
     return make
 
 
-SMALL_IMAGE = ("dims.height.example=40", "dims.width.example=40", "params.num_classes=8")
-
-
 def _model(
-    name: str, parameters: int, *, size: tuple[int, int] = (64, 72),
-    small: tuple[str, ...] = SMALL_IMAGE, settings: dict[str, Any] | None = None,
-) -> Original:  # fmt: skip
+    name: str, parameters: int, *, size: int = 64, small: tuple[str, ...] = (),
+) -> Original:
+    """A model at an image of nearly square `size`; `small` makes the proof of its export quick."""
+    classes = ("params.num_classes=8",)
+    symbolic = ("dims.height.example=48", "dims.width.example=40")
+    fixed = size == FIXED
     return Original(
-        spec=f"vision/{name}.json", library="torchvision", make=_maker(name, settings or {}),
-        inputs=lambda: image(2, *size), parameters=parameters, small=small,
+        spec=f"vision/{name}.json", library="torchvision", make=_maker(name),
+        inputs=lambda: image(2, size, size if fixed else size + 8), parameters=parameters,
+        small=classes + small if fixed else classes + symbolic + small,
     )  # fmt: skip
 
 
+FIXED = 224
+"""The only image size of models that do not pool to one pixel."""
+SHALLOW = ("params.depths=[1, 2, 2, 1]",)
+SMALL_IMAGE = ("params.image_size=64",)
+SMALL_VIT = (
+    "params.image_size=64", "params.num_layers=2", "params.hidden_dim=64", "params.num_heads=4",
+    "params.mlp_dim=128",
+)  # fmt: skip
+
 ORIGINALS = [
+    _model("alexnet", 61_100_840, size=FIXED, small=SMALL_IMAGE),
+    _model("vgg11", 132_863_336, size=FIXED, small=SMALL_IMAGE),
+    _model("vgg13", 133_047_848, size=FIXED, small=SMALL_IMAGE),
+    _model("vgg16", 138_357_544, size=FIXED, small=SMALL_IMAGE),
+    _model("vgg19", 143_667_240, size=FIXED, small=SMALL_IMAGE),
+    _model("vgg11_bn", 132_868_840, size=FIXED, small=SMALL_IMAGE),
+    _model("vgg13_bn", 133_053_736, size=FIXED, small=SMALL_IMAGE),
+    _model("vgg16_bn", 138_365_992, size=FIXED, small=SMALL_IMAGE),
+    _model("vgg19_bn", 143_678_248, size=FIXED, small=SMALL_IMAGE),
     _model("resnet18", 11_689_512),
-    _model("resnet34", 21_797_672),
+    _model("resnet34", 21_797_672, small=SHALLOW),
     _model("resnet50", 25_557_032),
-    _model("resnet101", 44_549_160),
-    _model("resnet152", 60_192_808),
-    _model("resnext50_32x4d", 25_028_904),
-    _model("resnext101_32x8d", 88_791_336),
-    _model("resnext101_64x4d", 83_455_272),
-    _model("wide_resnet50_2", 68_883_240),
-    _model("wide_resnet101_2", 126_886_696),
+    _model("resnet101", 44_549_160, small=SHALLOW),
+    _model("resnet152", 60_192_808, small=SHALLOW),
+    _model("resnext50_32x4d", 25_028_904, small=SHALLOW),
+    _model("resnext101_32x8d", 88_791_336, small=SHALLOW),
+    _model("resnext101_64x4d", 83_455_272, small=SHALLOW),
+    _model("wide_resnet50_2", 68_883_240, small=SHALLOW),
+    _model("wide_resnet101_2", 126_886_696, small=SHALLOW),
+    _model("squeezenet1_0", 1_248_424),
+    _model("squeezenet1_1", 1_235_496),
+    _model("mobilenet_v2", 3_504_872),
+    _model("mobilenet_v3_small", 2_542_856),
+    _model("mobilenet_v3_large", 5_483_032),
+    _model("efficientnet_b0", 5_288_548),
+    _model("efficientnet_b1", 7_794_184, small=("params.depth_mult=1.0",)),
+    _model("efficientnet_b2", 9_109_994, small=("params.depth_mult=1.0",)),
+    _model("efficientnet_b3", 12_233_232, small=("params.depth_mult=1.0",)),
+    _model("efficientnet_b4", 19_341_616, small=("params.depth_mult=1.0",)),
+    _model("efficientnet_b5", 30_389_784, small=("params.depth_mult=1.0",)),
+    _model("efficientnet_b6", 43_040_704, small=("params.depth_mult=1.0",)),
+    _model("efficientnet_b7", 66_347_960, small=("params.depth_mult=1.0",)),
+    _model("convnext_tiny", 28_589_128),
+    _model("convnext_small", 50_223_688, small=SHALLOW),
+    _model("convnext_base", 88_591_464, small=SHALLOW),
+    _model("convnext_large", 197_767_336, small=SHALLOW),
+    _model("vit_b_16", 86_567_656, size=FIXED, small=SMALL_VIT),
+    _model("vit_b_32", 88_224_232, size=FIXED, small=SMALL_VIT),
+    _model("vit_l_16", 304_326_632, size=FIXED, small=SMALL_VIT),
+    _model("vit_l_32", 306_535_400, size=FIXED, small=SMALL_VIT),
+    _model("vit_h_14", 632_045_800, size=FIXED, small=(*SMALL_VIT, "params.image_size=56")),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from specc.ir.dims import Dim, Size, Symbol, render, symbol
@@ -52,24 +53,34 @@ class Body:
     def _as_sequential(self) -> Constructor | None:
         """`nn.Sequential(...)`, if the graph is a plain chain of modules named by index."""
         graph = self.graph
-        names = [str(i) for i in range(len(graph.nodes))]
-        if not graph.nodes or [n.path for n in graph.nodes] != names or len(graph.inputs) != 1:
+        if not graph.nodes or len(graph.inputs) != 1 or len(graph.outputs) != 1:
             return None
-        if len(graph.outputs) != 1 or any(_is_changed(n) for n in graph.nodes):
+        if any(_is_changed(node) for node in graph.nodes):
             return None
-        children = []
+        children: list[Constructor] = []
         value = graph.inputs[0]
-        for node in graph.nodes:
-            made = self.as_module(node, value)
+        for step, run in groupby(graph.nodes, key=lambda node: node.path.partition(".")[0]):
+            nodes = list(run)
+            made = self._as_chain(nodes, step, value) if step == str(len(children)) else None
             if made is None:
                 return None
             children.append(made)
+            value = nodes[-1].outputs[0]
+        if value is not graph.outputs[0][1]:
+            return None
+        return Constructor("nn.Sequential", (), tuple(children))
+
+    def _as_chain(self, nodes: Sequence[Node], step: str, value: Value) -> Constructor | None:
+        """The one layer at a step, or the `nn.Sequential` of a repeated one."""
+        children = []
+        for number, node in enumerate(nodes):
+            made = self.as_module(node, value)
+            if made is None or (node.path != f"{step}.{number}" and node.path != step):
+                return None
+            children.append(made)
             value = node.outputs[0]
-        return (
-            Constructor("nn.Sequential", (), tuple(children))
-            if value is graph.outputs[0][1]
-            else None
-        )
+        single = nodes[0].path == step
+        return children[0] if single else Constructor("nn.Sequential", (), tuple(children))
 
     @property
     def is_numbered(self) -> bool:

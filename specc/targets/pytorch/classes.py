@@ -32,6 +32,7 @@ class Class:
     lines: list[str] = field(default_factory=list)
     sequence: Constructor | None = None
     """The layers of a class that is an `nn.Sequential`, instead of `layers` and `lines`."""
+    tensors: list[str] = field(default_factory=list)
 
 
 class Classes:
@@ -115,14 +116,14 @@ def _skeleton(body: Body) -> Any:
     if body.sequential:
         return body.sequential.skeleton()
     layers = tuple((path, c.skeleton()) for path, c in body.layers.items())
-    lines = tuple(
-        tuple(text for text, is_number in _tokens(line.text) if not is_number)
-        for line in body.lines
-    )
-    counts = tuple(sum(n for _, n in _tokens(line.text)) for line in body.lines)
+    lines = tuple(_without_numbers(line.text) for line in body.lines)
     ranks = tuple(line.type.rank if line.type else None for line in body.lines)
-    tensors = tuple(body.tensors.items())
-    return layers, lines, counts, ranks, tensors, tuple(body.after), tuple(body.inputs)
+    tensors = tuple((name, _without_numbers(text)) for name, text in body.tensors.items())
+    return layers, lines, ranks, tensors, tuple(body.after), tuple(body.inputs)
+
+
+def _without_numbers(text: str) -> tuple[str, ...]:
+    return tuple("" if is_number else piece for piece, is_number in _tokens(text))
 
 
 def _tokens(text: str) -> Iterator[tuple[str, bool]]:
@@ -178,12 +179,17 @@ class Merger:
             self._line([body.lines[i] for body in self.bodies], attributes)
             for i in range(len(self.bodies[0].lines))
         ]
+        tensors = [
+            self._text([body.tensors[name] for body in self.bodies], None)
+            for name in self.bodies[0].tensors
+        ]
         chains = [body.sequential for body in self.bodies if body.sequential]
         sequence = self._layer(chains) if chains else None
         self.arguments = self._ordered()
         doc = _shapes_doc(self.bodies)
         return Class(
-            name, doc, self.bodies[0], self.arguments, layers, list(attributes), lines, sequence
+            name, doc, self.bodies[0], self.arguments, layers, list(attributes), lines, sequence,
+            tensors,
         )
 
     def _ordered(self) -> list[Argument]:
@@ -239,26 +245,31 @@ class Merger:
         return None
 
     def _line(self, group: list[Line], attributes: dict[str, None]) -> str:
-        rows = [list(_tokens(line.text)) for line in group]
-        text = ""
-        for i, (piece, is_number) in enumerate(rows[0]):
-            column = tuple(
-                int(row[i][0]) if is_number and row[i][0].isdigit() else row[i][0] for row in rows
-            )
-            found = self._merged("size", column) if is_number else piece
-            if isinstance(found, Slot):
-                name = _argument_of(found.source)
-                attributes[name] = None
-                after = rows[0][i + 1][0] if i + 1 < len(rows[0]) else ""
-                text += _fitted(found.source.replace(name, f"self.{name}"), text, after)
-            else:
-                text += str(piece)
+        text = self._text([line.text for line in group], attributes)
         shapes = [line.type.shape if line.type else None for line in group]
         if shapes == self.shapes:
             return text
         made = commented(text, self._comment(group))
         self.shapes = shapes if made != text else []
         return made
+
+    def _text(self, group: list[str], attributes: dict[str, None] | None) -> str:
+        """One text of several that differ in numbers; `attributes` collects what it reads."""
+        rows = [list(_tokens(text)) for text in group]
+        text = ""
+        for i, (piece, is_number) in enumerate(rows[0]):
+            column = tuple(int(t) if (t := row[i][0]).isdigit() else t for row in rows)
+            found = self._merged("size", column) if is_number else piece
+            if not isinstance(found, Slot):
+                text += str(piece)
+                continue
+            source, name = found.source, _argument_of(found.source)
+            if attributes is not None:
+                attributes[name] = None
+                source = source.replace(name, f"self.{name}")
+            after = rows[0][i + 1][0] if i + 1 < len(rows[0]) else ""
+            text += _fitted(source, text, after)
+        return text
 
     def _comment(self, group: list[Line]) -> str:
         types = [line.type for line in group]
