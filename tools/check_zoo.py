@@ -111,7 +111,7 @@ def compare_outputs(
     for name, value in theirs.items():
         if ours[name].shape != value.shape:
             result.problems.append(f"{name}: {ours[name].shape} instead of {value.shape}")
-        elif not value.isfinite().all() or value.unique().numel() < 2:
+        elif not value.isfinite().all() or value.unique().numel() < min(2, value.numel()):
             result.problems.append(f"{name}: the original's values prove nothing")
     if result.problems:
         return

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal  # noqa: F401 - `Literal` stands in annotations
+from itertools import product as product_of
+from typing import Any, ClassVar
 
 from specc.ir.dims import ceil_div
 from specc.ops.op import (
-    Code, DType, Example, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op,
+    Code, DType, Example, OnnxBuilder, OpError, Outputs, Ref, Size, TensorType, TorchWriter, example, op,
     param,
 )  # fmt: skip
+from specc.ops.max_pool import RETURN_INDICES, with_indices
 from specc.ops.pool import INPUTS, LETTERS, UNBATCHED
-from specc.ops.shapes import as_tuple
+from specc.ops.shapes import as_tuple, product
 from specc.ops.spatial import Spatial, batched, mixed, reduced, unbatched
 
 Regions = list[tuple[int, int]]
@@ -106,7 +108,11 @@ class AdaptivePool(Spatial):
         kept = input.shape[-self.axes :]
         return tuple(a if b is None else b for a, b in zip(kept, wanted, strict=True))
 
-    def infer(self, input: TensorType) -> TensorType:
+    def infer(self, input: TensorType) -> Outputs:
+        return self.pooled_type(input)
+
+    def pooled_type(self, input: TensorType) -> TensorType:
+        """The type of the pooled values."""
         self.require_image(input)
         self.require_floating(input)
         sizes = self._sizes(input)
@@ -129,9 +135,79 @@ class AdaptivePool(Spatial):
             return py.apply(f"nn.{self.name}", f"F.{self.function}", input, output_size=size)
         return py.call(f"F.{self.name}", input, size)
 
-    def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
+    def onnx(self, g: OnnxBuilder, input: Ref) -> Ref | tuple[Ref, ...]:
         x = batched(g, input, self.axes)
         return unbatched(g, pooled(g, x, self.axes, self._sizes(input.type), self.kind), input.rank)
+
+
+class AdaptiveMaxPoolLayer(AdaptivePool):
+    """Base of the modules of maxima, which can also return where these are."""
+
+    return_indices: bool = param(default=False, doc=RETURN_INDICES)
+
+    check = "exact"
+    kind = "Max"
+
+    def infer(self, input: TensorType) -> Outputs:
+        found = self.pooled_type(input)
+        return with_indices(found) if self.return_indices else found
+
+    def torch(self, py: TorchWriter, input: Code) -> str:
+        given = {"output_size": self.output_size, **self.given("return_indices")}
+        return py.apply(f"nn.{self.name}", f"F.{self.function}", input, **given)
+
+    def onnx(self, g: OnnxBuilder, input: Ref) -> Ref | tuple[Ref, ...]:
+        if not self.return_indices:
+            return super().onnx(g, input)
+        lead = input.rank - self.axes
+        before, out = input.type.shape[lead:], self.pooled_type(input.type)
+        flat = g.reshape(input, (*input.type.shape[:lead], product(before)))
+        if all(size == 1 for size in out.shape[lead:]):
+            place = g.op("ArgMax", flat, axis=-1, keepdims=1, type=_last(flat, 1, DType.int64))
+            largest = reduced(g, "ReduceMax", flat, lead)
+            return g.reshape(largest, out.shape), g.reshape(place, out.shape)
+        table = _places(self.name, before, out.shape[lead:])
+        maxima, places = _chosen(g, flat, table)
+        return g.reshape(maxima, out.shape), g.reshape(places, out.shape)
+
+
+def _last(x: Ref, size: Size, dtype: DType) -> TensorType:
+    return TensorType(dtype, (*x.type.shape[:-1], size))
+
+
+def _places(name: str, before: Sequence[Size], after: Sequence[Size]) -> list[list[int]]:
+    """For each window, the places of its elements in the flattened plane, all lists alike long.
+
+    A shorter window repeats its last element, which changes neither the maximum nor the first
+    place of it.
+    """
+    if not all(isinstance(size, int) for size in (*before, *after)):
+        raise OpError(
+            "T407", f"`{name}` has no ONNX form of the indices where sizes are symbolic",
+            param="return_indices",
+        )  # fmt: skip
+    axes = [regions(int(str(a)), int(str(b))) for a, b in zip(before, after, strict=True)]
+    strides = [int(str(product(before[i + 1 :]))) for i in range(len(before))]
+    windows = [
+        [sum(j * s for j, s in zip(at, strides, strict=True)) for at in product_of(
+            *(range(*region) for region in window))]
+        for window in product_of(*axes)
+    ]  # fmt: skip
+    reach = max(map(len, windows))
+    return [window + [window[-1]] * (reach - len(window)) for window in windows]
+
+
+def _chosen(g: OnnxBuilder, flat: Ref, table: list[list[int]]) -> tuple[Ref, Ref]:
+    """The largest element of each window, and its place."""
+    count, reach = len(table), len(table[0])
+    kind = flat.type.with_shape(*flat.type.shape[:-1], count, reach)
+    windows = g.op("Gather", flat, g.const(table), axis=flat.rank - 1, type=kind)
+    index = _last(flat, count, DType.int64)
+    first = g.op("ArgMax", windows, axis=-1, keepdims=0, type=index)
+    starts = g.const([i * reach for i in range(count)])
+    listed = g.const([place for window in table for place in window])
+    places = g.op("Gather", listed, g.op("Add", first, starts), axis=0, type=index)
+    return reduced(g, "ReduceMax", windows, flat.rank, keepdims=False), places
 
 
 def _examples(axes: int) -> list[Example]:
@@ -147,6 +223,14 @@ def _examples(axes: int) -> list[Example]:
         example(fixed, **some),
         *kept,
     ]  # fmt: skip
+
+
+def _indexed(axes: int) -> list[Example]:
+    fixed = ("N 4 9", "N 4 6 9", "N 2 6 8 9")[axes - 1]
+    return [
+        example(fixed, output_size=4, return_indices=True),
+        example(UNBATCHED[axes - 1], output_size=1, return_indices=True),
+    ]
 
 
 def _register(axes: int, kind: str, doc: str) -> None:
@@ -169,15 +253,13 @@ def _register(axes: int, kind: str, doc: str) -> None:
             "output_size": output_size, "examples": tuple(_examples(axes)),
             "__annotations__": {"output_size": annotation},
         }  # fmt: skip
+        parent = AdaptivePool
         if kind == "Max":
             namespace["check"] = "exact"
             if name[0].isupper():
-                namespace["return_indices"] = param(
-                    default=False,
-                    doc="only `false`: the indices serve `MaxUnpool`, which has no ONNX form",
-                )
-                namespace["__annotations__"]["return_indices"] = "Literal[False]"
-        op(name)(type(name, (AdaptivePool,), namespace))
+                parent = AdaptiveMaxPoolLayer
+                namespace["examples"] = (*_examples(axes), *_indexed(axes))
+        op(name)(type(name, (parent,), namespace))
 
 
 for _axes in (1, 2, 3):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from specc.ops.op import (
     Code, DType, Example, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op,
@@ -34,7 +34,7 @@ class Pool(Spatial):
     function: ClassVar[str]
     """PyTorch's name of the function."""
 
-    def _windows(self) -> list[tuple[int, int, int, int]]:
+    def windows(self) -> list[tuple[int, int, int, int]]:
         """Per axis: reach of a window, step, and the elements added before and after."""
         made = []
         strides = self.sizes("kernel_size" if self.stride is None else "stride")
@@ -53,12 +53,13 @@ class Pool(Spatial):
             made.append((reach, s, p, min(p + s - 1, reach - 1) if self.ceil_mode else p))
         return made
 
-    def infer(self, input: TensorType) -> TensorType:
+    def pooled_type(self, input: TensorType) -> TensorType:
+        """The type of the pooled values."""
         self.require_image(input)
         sizes = [
             (size + before + after - reach) // s + 1
             for size, (reach, s, before, after) in zip(
-                input.shape[-self.axes :], self._windows(), strict=True
+                input.shape[-self.axes :], self.windows(), strict=True
             )
         ]
         return self.resized(input, sizes)
@@ -75,7 +76,7 @@ class Pool(Spatial):
                 )  # fmt: skip
 
     def torch(self, py: TorchWriter, input: Code) -> str:
-        given = {name: getattr(self, name) for name in self.params if name != "return_indices"}
+        given = {name: getattr(self, name) for name in self.params}
         if self.name[0].isupper():
             return py.apply(f"nn.{self.name}", f"F.{self.function}", input, **given)
         required = [given[name] for name, p in self.params.items() if p.required]
@@ -84,67 +85,21 @@ class Pool(Spatial):
     def _optional(self) -> list[str]:
         return [name for name, p in self.params.items() if not p.required]
 
-    def _pooled(self, g: OnnxBuilder, op_type: str, x: Ref, **attributes: Any) -> Ref:
+    def node(self, g: OnnxBuilder, op_type: str, x: Ref, **attributes: Any) -> Ref:
         """The pooling node; `pads` stand for both `padding` and `ceil_mode`."""
-        windows = self._windows()
-        lead = x.rank - self.axes
-        sizes = self.infer(x.type).shape[lead:]
+        return self.nodes(g, op_type, x, **attributes)[0]
+
+    def nodes(
+        self, g: OnnxBuilder, op_type: str, x: Ref, *more: DType, **attributes: Any
+    ) -> tuple[Ref, ...]:
+        """The pooling node with further results of these element types."""
+        windows, kind = self.windows(), self.pooled_type(x.type)
         pads = [w[2] for w in windows] + [w[3] for w in windows]
-        return g.op(
+        return g.ops(
             op_type, x, kernel_shape=list(self.sizes("kernel_size")),
             strides=[s for _, s, _, _ in windows], **{"pads": pads, **attributes},
-            type=x.type.with_shape(*x.type.shape[:lead], *sizes),
+            types=(kind, *(kind.with_dtype(dtype) for dtype in more)),
         )  # fmt: skip
-
-
-class MaxPool(Pool):
-    """Base of the maximum poolings."""
-
-    kernel_size: PerAxis = KERNEL
-    stride: PerAxis | None = STRIDE
-    padding: PerAxis = PADDING
-    dilation: PerAxis = param(default=1, ge=1, doc="distance of a window's elements")
-    ceil_mode: bool = CEIL_MODE
-
-    check = "exact"
-
-    def infer(self, input: TensorType) -> TensorType:
-        integers = self.axes > 1 and input.dtype.is_integer
-        if not integers:
-            self.require_floating(input)
-        return super().infer(input)
-
-    def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
-        dtype = input.type.dtype
-        if dtype is DType.int64:
-            raise OpError(
-                "T407", f"`{self.name}` has no ONNX form for int64", hint="convert to int32 first"
-            )
-        # ONNX Runtime's kernels are for floating-point numbers; float64 holds every int32.
-        x = g.cast(batched(g, input, self.axes), dtype if dtype.is_floating else DType.float64)
-        made = self._padded_pool(g, x)
-        return unbatched(g, g.cast(made, dtype), input.rank)
-
-    def _padded_pool(self, g: OnnxBuilder, x: Ref) -> Ref:
-        windows, dilations = self._windows(), list(self.sizes("dilation"))
-        kernel = self.sizes("kernel_size")
-        if all(max(w[2:]) < k for w, k in zip(windows, kernel, strict=True)):
-            return self._pooled(g, "MaxPool", x, dilations=dilations)
-        # ONNX Runtime refuses pads that are not smaller than the kernel, dilated or not.
-        out = self.infer(x.type)
-        wide = padded(g, x, [w[2:] for w in windows], value=-float("inf"))
-        return g.op(
-            "MaxPool", wide, kernel_shape=list(kernel), strides=[w[1] for w in windows],
-            dilations=dilations, type=out,
-        )  # fmt: skip
-
-
-class MaxPoolLayer(MaxPool):
-    """Base of the modules, which can also return where the maxima are."""
-
-    return_indices: Literal[False] = param(
-        default=False, doc="only `false`: the indices serve `MaxUnpool`, which has no ONNX form"
-    )
 
 
 class AvgPool(Pool):
@@ -160,24 +115,24 @@ class AvgPool(Pool):
     def infer(self, input: TensorType) -> TensorType:
         self.require_floating(input)
         self._require_whole_window(input)
-        return super().infer(input)
+        return self.pooled_type(input)
 
     def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
         return product(self.sizes("kernel_size")) * outputs[0].numel
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
         x = batched(g, input, self.axes)
-        windows = self._windows()
+        windows = self.windows()
         added = any(before or after for _, _, before, after in windows)
         if self.divisor_override:
-            made = self._pooled(g, "AveragePool", x, count_include_pad=1 if added else None)
+            made = self.node(g, "AveragePool", x, count_include_pad=1 if added else None)
             factor = product(self.sizes("kernel_size")) / self.divisor_override  # type: ignore[operator]
             made = g.op("Mul", made, g.const(factor, x.type.dtype))
         elif self.count_include_pad and any(w[2] != w[3] for w in windows):
             made = self._counted(g, x, windows)
         else:
             counted = self.count_include_pad and added
-            made = self._pooled(g, "AveragePool", x, count_include_pad=1 if counted else None)
+            made = self.node(g, "AveragePool", x, count_include_pad=1 if counted else None)
         return unbatched(g, made, input.rank)
 
     def _counted(self, g: OnnxBuilder, x: Ref, windows: Sequence[tuple[int, int, int, int]]) -> Ref:
@@ -210,7 +165,7 @@ class LPPool(Pool):
     def infer(self, input: TensorType) -> TensorType:
         self.require_floating(input)
         self._require_whole_window(input)
-        return super().infer(input)
+        return self.pooled_type(input)
 
     def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
         return (2 * product(self.sizes("kernel_size")) + 2) * outputs[0].numel
@@ -221,7 +176,7 @@ class LPPool(Pool):
         x = batched(g, input, self.axes)
         dtype = x.type.dtype
         power = x if self.norm_type == 1 else g.op("Pow", x, g.const(float(self.norm_type), dtype))
-        mean = self._pooled(g, "AveragePool", power)
+        mean = self.node(g, "AveragePool", power)
         count = product(self.sizes("kernel_size"))
         made = g.op("Mul", mean, g.const(float(count), dtype))  # type: ignore[arg-type]
         if self.norm_type != 1:
@@ -237,9 +192,12 @@ LETTERS = ("L", "H, W", "D, H, W")
 
 def both_forms(
     base: type[Pool], name: str, axes: int, doc: str, examples: Sequence[Example],
-    layer: type[Pool] | None = None,
+    layer: type[Pool] | None = None, own: Sequence[Example] = (),
 ) -> None:  # fmt: skip
-    """Register a module and its function, `name` being the module's without its `d`."""
+    """Register a module and its function, `name` being the module's without its `d`.
+
+    `layer` is the base of the module where it can do more, and `own` are the examples of that.
+    """
     letters = LETTERS[axes - 1]
     shape = f"Shape: `(N, C, {letters}) -> (N, C, {letters.replace(',', chr(39) + ',')}')`"
     text = f"{doc}\n\n{shape}; the batch axis may be left out."
@@ -247,39 +205,37 @@ def both_forms(
     for made, parent in ((f"{name}{axes}d", layer or base), (snake, base)):
         namespace: dict[str, Any] = {
             "__doc__": text, "__module__": __name__, "axes": axes, "function": snake,
-            "examples": tuple(examples),
+            "examples": (*examples, *(own if made[0].isupper() else ())),
         }  # fmt: skip
         if base is LPPool and axes == 1:
             namespace["__annotations__"] = {"kernel_size": "int"}  # PyTorch fails on `(3,)`
         op(made)(type(made, (parent,), namespace))
 
 
-def _several(axes: int, *values: int) -> tuple[int, ...]:
+def several(axes: int, *values: int) -> tuple[int, ...]:
+    """One value for each axis."""
     return values[:axes]
+
+
+def plain_examples(axes: int) -> list[Example]:
+    """Examples that suit the maximum and the mean alike."""
+    image, alone = INPUTS[axes - 1], UNBATCHED[axes - 1]
+    return [
+        example(image, kernel_size=2),
+        example(
+            image, kernel_size=several(axes, 3, 2, 3), stride=several(axes, 2, 1, 2), padding=1
+        ),
+        example(alone, kernel_size=3, stride=2, ceil_mode=True),
+        example(image, kernel_size=2, stride=3, padding=1, ceil_mode=True),
+    ]
 
 
 def _register(axes: int) -> None:
     image, alone = INPUTS[axes - 1], UNBATCHED[axes - 1]
-    ceil = example(image, kernel_size=2, stride=3, padding=1, ceil_mode=True)
-    many = [
-        example(image, kernel_size=2),
-        example(
-            image, kernel_size=_several(axes, 3, 2, 3), stride=_several(axes, 2, 1, 2), padding=1
-        ),
-        example(alone, kernel_size=3, stride=2, ceil_mode=True),
-        ceil,
-    ]
-    dilated = [
-        example(image, kernel_size=2, stride=1, dilation=3),
-        example(image, kernel_size=2, stride=2, padding=1, dilation=3, ceil_mode=True),
-    ]
-    integers = [example(f"int32<90: {image}", kernel_size=2, ceil_mode=True)] if axes > 1 else []
-    doc = "The maximum of each window; what is added around the input never counts."
-    both_forms(MaxPool, "MaxPool", axes, doc, many + dilated + integers, MaxPoolLayer)
     plain = example(
         image, kernel_size=3, stride=2, padding=1, ceil_mode=True, count_include_pad=False
     )
-    doc = "The mean of each window."
+    doc, many = "The mean of each window.", plain_examples(axes)
     if axes == 1:
         both_forms(AvgPool, "AvgPool", axes, doc, [*many, plain])
     else:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, example, op,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
 )  # fmt: skip
 from specc.ops.shapes import broadcast
 

@@ -16,15 +16,8 @@ from specc.ops.schema import coerce, param_schema, plain
 from specc.passes.maker import Maker
 from specc.passes.part import Input, Made, Result
 from specc.passes.scope import POISON, Poison, Scope
-from specc.spec.expressions import (
-    CONSTANTS,
-    FUNCTIONS,
-    Evaluator,
-    Expr,
-    ExpressionError,
-    Unknown,
-    parse,
-)  # fmt: skip
+from specc.spec.expression_parser import Expr, ExpressionError, parse
+from specc.spec.expressions import CONSTANTS, FUNCTIONS, Evaluator, Unknown
 from specc.spec.validate import fault_in
 
 _BINARY: dict[type[ast.AST], str] = {

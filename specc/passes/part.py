@@ -45,6 +45,7 @@ class Part:
         self.nodes: list[Node] = []
         self.recipes: dict[str, list[Recipe]] = {}
         self.declared: dict[str, Span] = {}
+        self.lists: dict[str, int] = {}
         scope.values = {}
         for key, value in inputs:
             scope.values[key] = POISON if value is None else value
@@ -82,6 +83,7 @@ class Part:
             if not self._is_there(layer, inner):
                 continue
             base, path = self._names(layer, index, inner, None if item is None else number)
+            self._check_number(layer, path)
             last = self._place(layer, path, [first, *sources[1:]] if sources else [], inner, make)
             first, made_any = next(iter(last.values())), True
             paths.append(path)
@@ -152,12 +154,12 @@ class Part:
 
     def _check_name(self, name: str, raw: str, at: Span) -> None:
         # The schema has judged a name that is no expression.
-        if not is_name(name) and "${" in raw:
+        if not is_name(name) and ("${" in raw or "." in name):
             self.context.error(
                 "R304", f"`{name}` is not a name", at, "a name has letters, digits, `_` and `-`"
             )
-        elif name in self.declared or name in dict(self.inputs):
-            kind = "layer" if name in self.declared else "input"
+        elif name in self.declared or name in self.lists or name in dict(self.inputs):
+            kind = "input" if name in dict(self.inputs) else "layer"
             self.context.error(
                 "R303", f"there is already {_article(kind)} {kind} `{name}` here", at
             )
@@ -171,6 +173,22 @@ class Part:
                 "R305", f"`{name}` is a name that every PyTorch module uses itself", at,
                 f"`{name}_` would do",
             )  # fmt: skip
+
+    def _check_number(self, layer: Layer, path: str) -> None:
+        """The layers of a list that are written one by one stand in order: `block.0`, `block.1`."""
+        container, _, number = path.rpartition(".")
+        if "." not in str(layer.common.get("name", "")) or not container or not is_name(path):
+            return
+        at = self.context.document.span((*layer.pointer, "name"))
+        wanted = self.lists.get(container, 0)
+        if container in self.declared:
+            self.context.error("R303", f"there is already a layer `{container}` here", at)
+        elif int(number) != wanted:
+            self.context.error(
+                "R304", f"`{path}` comes where `{container}.{wanted}` should", at,
+                "the layers of a list are numbered from 0 on",
+            )  # fmt: skip
+        self.lists[container] = int(number) + 1
 
     def _poison(self, layer: Layer, index: int) -> None:
         raw = layer.common.get("name", index)

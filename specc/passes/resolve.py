@@ -9,10 +9,10 @@ from specc.diagnostics.model import Diagnostics
 from specc.ir.dims import as_size, symbol
 from specc.ir.graph import DimInfo, Graph, Value
 from specc.ir.types import DType, TensorType
-from specc.passes.starts import starts
 from specc.passes.calls import add_lets, build_body
 from specc.passes.layers import new_context
 from specc.passes.scope import POISON, Scope
+from specc.passes.starts import starts
 from specc.spec.model import Spec
 
 

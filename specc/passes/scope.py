@@ -9,14 +9,8 @@ from typing import Any
 from specc.diagnostics.model import Diagnostics, Pointer, Span
 from specc.ir.graph import Value
 from specc.spec.document import Document
-from specc.spec.expressions import (
-    UNKNOWN,
-    ExpressionError,
-    Fuel,
-    TensorView,
-    Unknown,
-    evaluate_text,
-)  # fmt: skip
+from specc.spec.expression_parser import ExpressionError, Fuel
+from specc.spec.expressions import UNKNOWN, TensorView, Unknown, evaluate_text
 
 
 class Poison:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-is_name = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+is_name = re.compile(r"[A-Za-z0-9_-]+|[A-Za-z_][A-Za-z0-9_-]*\.[0-9]+").fullmatch
 
 RESERVED = frozenset(
     [

@@ -15,7 +15,7 @@ from specc.ops.schema import EXPRESSION, op_schema
 from specc.spec.sources import AUGMENTATIONS, SOURCE_SETTINGS
 
 LANGUAGE_VERSION = 1
-NAME = r"^([A-Za-z0-9_-]|\$\{[^}]*\})+$"
+NAME = r"^([A-Za-z0-9_-]|\$\{[^}]*\})+(\.([0-9]+|\$\{[^}]*\}))?$"
 DTYPES = [
     "float32",
     "float64",
@@ -186,7 +186,8 @@ SPEC = _object(
         "$schema": TEXT, "specc": {"type": "integer"}, "name": TEXT, "doc": TEXT, "extends": TEXT,
         "imports": _map_of(TEXT), "params": {"type": "object"}, "let": {"type": "object"},
         "dims": _map_of(DIM), "inputs": _map_of(INPUT), "blocks": _map_of(BLOCK), "layers": LAYERS,
-        "outputs": _map_of(OUTPUT), "init": {"type": "array", "items": INIT_RULE}, "data": DATA, "train": TRAIN,
+        "outputs": _map_of(OUTPUT), "init": {"type": "array", "items": INIT_RULE},
+        "data": DATA, "train": TRAIN,
         "export": EXPORT, "parity": PARITY,
     },
     ["specc", "name", "inputs", "layers"],
@@ -251,7 +252,7 @@ def published_schema() -> dict[str, Any]:
 
 
 def _choice(definition: str, properties: Mapping[str, Any], required: str) -> dict[str, Any]:
-    condition = {"type": "object", "required": [required]}
+    condition: dict[str, Any] = {"type": "object", "required": [required]}
     if properties:
         condition["properties"] = dict(properties)
     return {"if": condition, "then": {"$ref": f"#/$defs/{definition}"}}

@@ -90,9 +90,7 @@ def _registered(path: str, layer: Constructor) -> str:
     return f'self.add_module("{path}", {layer.source()})'
 
 
-def _sequential_class(
-    made: Class, sequence: Constructor, doc: str, starts: Sequence[str]
-) -> str:
+def _sequential_class(made: Class, sequence: Constructor, doc: str, starts: Sequence[str]) -> str:
     lines = [f"class {made.name}(nn.Sequential):"]
     lines += [f'    """{_docstring(doc)}"""', ""] if doc else []
     lines += [_head(made), "        super().__init__("]

@@ -61,8 +61,12 @@ class Replay:
         last = self.course.state.step
         failed = failed or self._first_bad_weights() or last
         healthy: set[str] = set()
+        first = None
         for group in self.steps():
             done = self.course.state.step
+            first = done if first is None else first
+            if done == failed - 1 > first and not self.course.is_finite:
+                return self.blame(done)  # the step before spoilt the weights
             if done == failed - 2:
                 healthy = {path for path, _, _ in self._not_finite(group)}
             if done == failed - 1:
@@ -122,7 +126,7 @@ class Replay:
                     Label(node.origin.span, "its gradient is not finite"),
                 )
         for node in reversed(self.graph.nodes):
-            taken = [values[v].grad for v in node.inputs if v in values]
+            taken = [getattr(values[v], "grad", None) for v in node.inputs if v in values]
             if not all(map(_finite, taken)):
                 text = f"the gradient of `{node.path}` ({_op(node)}) is not finite"
                 return Blame(text, Label(node.origin.span, "its gradient is not finite"))
@@ -158,7 +162,10 @@ def layer_values(
 def _known(graph: Graph, state: State, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
     """Every value of a graph's own nodes: its source, made to return them all."""
     values = [value for node in graph.nodes for value in node.outputs]
-    shown = replace(graph, outputs=tuple((str(i), v) for i, v in enumerate(values)))
+    # Parts of one formula as well: each by a name of its own, so that it is computed once.
+    nodes = tuple(replace(node, inline=False) for node in graph.nodes)
+    outputs = tuple((str(i), value) for i, value in enumerate(values))
+    shown = replace(graph, nodes=nodes, outputs=outputs)
     module = build_module(torch_source(shown), class_name(shown))
     module.load_state_dict(dict(state), strict=False)
     if inputs:
@@ -171,7 +178,7 @@ def _known(graph: Graph, state: State, inputs: Sequence[Tensor]) -> dict[Value, 
 def _top_values(graph: Graph, state: State, inputs: Sequence[Tensor]) -> dict[Value, Tensor]:
     values = _known(graph, state, inputs)
     for value in values.values():
-        if value.requires_grad:
+        if isinstance(value, Tensor) and value.requires_grad:
             value.retain_grad()
     return values
 
@@ -187,12 +194,13 @@ def _suspects(
     for path, node, tensors in found:
         for tensor in tensors:
             if not _finite(tensor):
-                yield path, node, "nan" if tensor.isnan().any() else "inf"
+                yield path, node, "nan" if tensor.isnan().any() else "infinity"
                 break
 
 
-def _finite(tensor: Tensor | None) -> bool:
-    if tensor is None or not (tensor.is_floating_point() or tensor.is_complex()):
+def _finite(tensor: Tensor | float | None) -> bool:
+    # A constant of the spec stands in the source as a number, and is meant to be what it is.
+    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         return True
     return bool(tensor.isfinite().all())
 

@@ -94,6 +94,7 @@ class Course:
         self.mean_loss()
         return {
             "loop": self.state.to_plain(),
+            "settings": self._own_settings(),
             "optimizer": setup.optimizer.state_dict(),
             "scheduler": setup.scheduler.state_dict() if setup.scheduler else None,
             "ema": list(setup.ema.average) if setup.ema else None,
@@ -108,9 +109,15 @@ class Course:
         setup, scaler = self.setup, self.setup.step.precision.scaler
         load_weights(self.module, weights)
         self._check(plain)
-        setup.optimizer.load_state_dict(plain["optimizer"])
-        if setup.scheduler:
-            setup.scheduler.load_state_dict(plain["scheduler"])
+        if plain["settings"] == self._own_settings():
+            setup.optimizer.load_state_dict(plain["optimizer"])
+            if setup.scheduler:
+                setup.scheduler.load_state_dict(plain["scheduler"])
+        else:
+            # A changed rate or schedule is meant to count from here on.
+            options = setup.optimizer.state_dict()["param_groups"]
+            state = plain["optimizer"]["state"]
+            setup.optimizer.load_state_dict({"state": state, "param_groups": options})
         if setup.ema:
             setup.ema.load(plain["ema"])
         if scaler:
@@ -120,11 +127,14 @@ class Course:
         # Last, since building models and metrics may have drawn random numbers.
         restore_random_state(plain["random"], self.device)
 
+    def _own_settings(self) -> dict[str, Any]:
+        """The settings that optimizer and scheduler were made of."""
+        ops = {"optimizer": self.settings.optimizer, "scheduler": self.settings.scheduler}
+        return {key: [op.op, dict(op.arguments)] if op else None for key, op in ops.items()}
+
     def _check(self, plain: Mapping[str, Any]) -> None:
         setup = self.setup
-        has = {
-            "scheduler": setup.scheduler, "ema": setup.ema, "scaler": setup.step.precision.scaler,
-        }  # fmt: skip
+        has = {"ema": setup.ema, "scaler": setup.step.precision.scaler}
         for what, own in has.items():
             if (own is None) != (plain[what] is None):
                 which = "model's spec" if own is None else "checkpoint"

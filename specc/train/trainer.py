@@ -228,6 +228,8 @@ class Trainer:
         bad, before = course.losses.first_bad, course.state.step - course.losses.drained
         failed = None if loss is None or bad is None else before + bad + 1
         step, epoch = failed or course.state.step, course.state.epoch + 1
+        if loss is None and course.state.batch == 0:  # found at the end of an epoch
+            epoch = max(epoch - 1, 1)
         is_what = f"the {what} is {loss:g}" if loss is not None else f"{what} is not finite"
         blame = self._blame(failed)
         kept = f"the checkpoint of step {self._kept} is kept"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 # -- U-Net -------------------------------------------------------------------------------------
@@ -89,12 +89,12 @@ class ConvAutoencoder(nn.Module):
 class TimeEmbedding(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.half = width // 2
+        self.pairs = width // 2
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, 4 * width)
 
     def forward(self, timestep: Tensor) -> Tensor:
-        wavelengths = 10000.0 ** (torch.arange(self.half) / -self.half)
+        wavelengths = 10000.0 ** (torch.arange(self.pairs) / -self.pairs)
         angles = timestep[:, None] * wavelengths[None]
         waves = torch.cat([angles.sin(), angles.cos()], 1)
         return F.silu(self.fc2(F.silu(self.fc1(waves))))
@@ -157,9 +157,13 @@ class DiffusionUNet(nn.Module):
         self.attn = ImageAttention(4 * width)
         self.mid = ResidualBlock(4 * width, 4 * width, time)
         self.up3 = Merge(4 * width, 4 * width, time)
-        self.grow3 = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(4 * width, 4 * width, 3, padding=1))
+        self.grow3 = nn.Sequential(
+            nn.Upsample(scale_factor=2), nn.Conv2d(4 * width, 4 * width, 3, padding=1)
+        )
         self.up2 = Merge(4 * width, 2 * width, time)
-        self.grow2 = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(2 * width, 2 * width, 3, padding=1))
+        self.grow2 = nn.Sequential(
+            nn.Upsample(scale_factor=2), nn.Conv2d(2 * width, 2 * width, 3, padding=1)
+        )
         self.up1 = Merge(2 * width, width, time)
         self.norm_out = nn.GroupNorm(8, width)
         self.conv_out = nn.Conv2d(width, 3, 3, padding=1)

@@ -10,8 +10,9 @@ from typing import Any
 
 from specc.ir.graph import Call, Graph
 from specc.ir.types import show_shape
-from specc.targets.pytorch.body import Body, Line
+from specc.targets.pytorch.body import Body
 from specc.targets.pytorch.constructor import Argument, Constructor, Slot, align
+from specc.targets.pytorch.forward import Line
 from specc.targets.pytorch.variables import identifier
 
 MAX_WIDTH = 88
@@ -188,7 +189,14 @@ class Merger:
         self.arguments = self._ordered()
         doc = _shapes_doc(self.bodies)
         return Class(
-            name, doc, self.bodies[0], self.arguments, layers, list(attributes), lines, sequence,
+            name,
+            doc,
+            self.bodies[0],
+            self.arguments,
+            layers,
+            list(attributes),
+            lines,
+            sequence,
             tensors,
         )
 

@@ -1,0 +1,185 @@
+"""The lines of `forward`: which variable holds what, and where sizes come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from specc.ir.dims import Dim, Size, Symbol, render, symbol
+from specc.ir.graph import Call, Node, Value
+from specc.ir.types import OpError, TensorType
+from specc.ops.writers import Code
+from specc.targets.pytorch.constructor import Constructor
+from specc.targets.pytorch.node_writer import NodeWriter, torch_code
+from specc.targets.pytorch.statements import Statement, statements
+from specc.targets.pytorch.variables import Variables
+
+if TYPE_CHECKING:
+    from specc.targets.pytorch.body import Body
+
+
+class Line(NamedTuple):
+    """A line of `forward` and the type of what it computes, for the comment."""
+
+    text: str
+    type: TensorType | None = None
+
+
+_is_own_tensor = re.compile(r"self(\.[A-Za-z_]\w*)+").fullmatch
+
+
+class Forward:
+    """Writes the lines of `forward`."""
+
+    def __init__(self, body: Body) -> None:
+        self.body, self.graph = body, body.graph
+        self.statements = statements(self.graph, body)
+        self.variables = Variables(self.graph.inputs, self._last_uses(), self._by_name())
+        self.codes: dict[Value, Code] = {}
+        self.sizes: dict[str, tuple[int, int]] = {}
+        for value in self.graph.inputs:
+            name = self.variables[value]
+            body.inputs.append(name)
+            self.codes[value] = Code(name, value.type)
+
+    def _last_uses(self) -> dict[Value, float]:
+        last: dict[Value, float] = {}
+        for position, statement in enumerate(self.statements):
+            for value in statement.reads:
+                last[value] = position
+        for _, value in self.graph.outputs:
+            last[value] = float("inf")
+        return last
+
+    def _by_name(self) -> frozenset[Value]:
+        """Values that a later line names: not just the one line after them."""
+        made_at = {v: i for i, s in enumerate(self.statements) for v in s.results}
+        found = set()
+        for position, statement in enumerate(self.statements):
+            for value in statement.reads:
+                near = made_at.get(value, -2) == position - 1
+                if not near or len(statement.reads) > 1:
+                    found.add(value)
+        if len(self.graph.outputs) > 1:
+            found |= {value for _, value in self.graph.outputs}
+        return frozenset(found)
+
+    def write(self) -> None:
+        """Fill the body's lines."""
+        for position, statement in enumerate(self.statements):
+            is_last = position == len(self.statements) - 1
+            self._write_statement(statement, position, is_last)
+        if not self.body.lines or not self.body.lines[-1].text.startswith("return "):
+            self.body.lines.append(Line(f"return {self._returned()}"))
+        self.body.lines[:0] = self._size_lines()
+
+    def _write_statement(self, statement: Statement, position: int, is_last: bool) -> None:
+        if statement.container:
+            self._write_container(statement, position, is_last)
+            return
+        for node in statement.nodes:
+            text = self._text(node)
+            if node is not statement.nodes[-1]:
+                self.codes[node.outputs[0]] = text
+        self._assign(statement, str(text), position, is_last)
+
+    def _text(self, node: Node) -> Code:
+        """The source of one node; kept as a value where it stands inside a formula."""
+        codes = [self.codes[v] if v else None for v in node.inputs]
+        if isinstance(node.op, Call):
+            writer = NodeWriter(self.body, node, self)
+            reference = writer.child(self.body.instances[node.op.body])
+            return Code(f"{reference}({', '.join(map(str, codes))})", node.outputs[0].type)
+        text = torch_code(node.op, NodeWriter(self.body, node, self), codes)
+        return text if isinstance(text, Code) else Code(str(text), node.outputs[0].type)
+
+    def _assign(self, statement: Statement, text: str, position: int, is_last: bool) -> None:
+        node, outputs = statement.nodes[-1], statement.results
+        returned = tuple(value for _, value in self.graph.outputs)
+        if is_last and returned == outputs and len(outputs) == 1:
+            self.body.lines.append(Line(f"return {text}", outputs[0].type))
+            return
+        if len(outputs) == 1 and _is_own_tensor(text):
+            # A tensor of the module itself: read where it is needed.
+            self.codes[outputs[0]] = Code(text, outputs[0].type)
+            return
+        names = self.variables.assign(outputs, node, position)
+        for name, value in zip(names, outputs, strict=True):
+            self.codes[value] = Code(name, value.type)
+        unpack = getattr(node.op, "unpack", "") or ", ".join(f"{{{i}}}" for i in range(len(names)))
+        target = unpack.format(*names)
+        if target != text:
+            self.body.lines.append(Line(f"{target} = {text}", outputs[0].type))
+
+    def _write_container(self, statement: Statement, position: int, is_last: bool) -> None:
+        first, name = statement.nodes[0], statement.container
+        children = [self.body.as_module(node) for node in statement.nodes]
+        extra = [self.codes[v] for v in first.inputs[1:] if v]
+        kind = "nn.ModuleList" if extra else "nn.Sequential"
+        self.body.layers[name] = Constructor(kind, (), tuple(c for c in children if c))
+        first_input = first.inputs[0]
+        assert first_input is not None
+        source = str(self.codes[first_input])
+        reference = self.body.reference(name)
+        if not extra:
+            self._assign(statement, f"{reference}({source})", position, is_last)
+            return
+        (target,) = self.variables.assign(statement.results, first, position)
+        if target != source:
+            self.body.lines.append(Line(f"{target} = {source}"))
+        arguments = ", ".join([target, *map(str, extra)])
+        kept = statement.results[0]
+        self.body.lines.append(Line(f"for layer in {reference}:"))
+        self.body.lines.append(Line(f"    {target} = layer({arguments})", kept.type))
+        self.codes[kept] = Code(target, kept.type)
+
+    def _returned(self) -> str:
+        outputs = self.graph.outputs
+        if len(outputs) == 1:
+            return str(self.codes[outputs[0][1]])
+        if not self.body.is_model:
+            return ", ".join(str(self.codes[value]) for _, value in outputs)
+        members = ", ".join(f'"{name}": {self.codes[value]}' for name, value in outputs)
+        return f"{{{members}}}"
+
+    # -- sizes ------------------------------------------------------------------------------
+
+    def size(self, size: Size) -> str:
+        """Source for a size, from the shapes of the inputs."""
+        if isinstance(size, int):
+            return str(size)
+        found = self._axis_of(size)
+        return found if found else render(size, self._symbol)
+
+    def _symbol(self, atom: Symbol) -> str:
+        size = symbol(atom.name, min=atom.min, max=atom.max, multiple_of=atom.multiple_of)
+        found = self._axis_of(size)
+        if found:
+            return found
+        raise OpError("T410", f"`{atom.name}` cannot be read off an input of this part")
+
+    def _axis_of(self, size: Dim) -> str | None:
+        key = str(size)
+        if key in self.sizes:
+            return key
+        for number, value in enumerate(self.graph.inputs):
+            for axis, found in enumerate(value.type.shape):
+                if found != size:
+                    continue
+                if key.isidentifier() and key not in self.variables.holds:
+                    self.variables.reserve(key)
+                    self.sizes[key] = (number, axis)
+                    return key
+                return f"{self.body.inputs[number]}.shape[{axis}]"
+        return None
+
+    def _size_lines(self) -> list[Line]:
+        lines = []
+        for number, name in enumerate(self.body.inputs):
+            wanted = {axis: key for key, (i, axis) in self.sizes.items() if i == number}
+            rank = self.graph.inputs[number].type.rank
+            if wanted and len(wanted) == rank and rank > 1:
+                names = ", ".join(wanted[axis] for axis in range(rank))
+                lines.append(Line(f"{names} = {name}.shape"))
+            else:
+                lines += [Line(f"{key} = {name}.shape[{axis}]") for axis, key in wanted.items()]
+        return lines
