@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from specc.ir.dims import ceil_div
 from specc.ops.op import (
-    Code, DType, Example, OnnxBuilder, OpError, Outputs, Ref, Size, TensorType, TorchWriter, example, op,
-    param,
+    Code, DType, Example, OnnxBuilder, OpError, Outputs, Ref, Size, TensorType, TorchWriter,
+    example, op, param,
 )  # fmt: skip
 from specc.ops.max_pool import RETURN_INDICES, with_indices
 from specc.ops.pool import INPUTS, LETTERS, UNBATCHED
@@ -143,7 +143,7 @@ class AdaptivePool(Spatial):
 class AdaptiveMaxPoolLayer(AdaptivePool):
     """Base of the modules of maxima, which can also return where these are."""
 
-    return_indices: bool = param(default=False, doc=RETURN_INDICES)
+    return_indices: bool
 
     check = "exact"
     kind = "Max"
@@ -258,6 +258,8 @@ def _register(axes: int, kind: str, doc: str) -> None:
             namespace["check"] = "exact"
             if name[0].isupper():
                 parent = AdaptiveMaxPoolLayer
+                namespace["return_indices"] = param(default=False, doc=RETURN_INDICES)
+                namespace["__annotations__"]["return_indices"] = "bool"
                 namespace["examples"] = (*_examples(axes), *_indexed(axes))
         op(name)(type(name, (parent,), namespace))
 

@@ -72,8 +72,9 @@ class MaxPoolLayer(MaxPool):
         return with_indices(self.maxima(input)) if self.return_indices else self.maxima(input)
 
     def torch(self, py: TorchWriter, input: Code) -> str:
-        given = {n: getattr(self, n) for n in self.params if n != "return_indices"}
-        given |= self.given("return_indices")
+        given = {name: getattr(self, name) for name in self.params if name != "return_indices"}
+        ceil_mode = given.pop("ceil_mode")
+        given |= self.given("return_indices") | {"ceil_mode": ceil_mode}
         return py.apply(f"nn.{self.name}", f"F.{self.function}", input, **given)
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref | tuple[Ref, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from specc.ir.dims import Dim
+from specc.ir.dims import Dim  # noqa: F401 - it stands in annotations
 from specc.ops.expand import onnx_expand
 from specc.ops.op import (
     Code, DType, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
@@ -86,11 +86,12 @@ class MaxUnpool(Spatial):
 def _register(axes: int) -> None:
     image, alone, letters = INPUTS[axes - 1], UNBATCHED[axes - 1], LETTERS[axes - 1]
     fixed = ("N 4 5", "N 4 5 3", "N 2 3 5 3")[axes - 1]
+    new = letters.replace(",", "',") + "'"
     text = (
         "The values at the places that `indices` holds, and zeros between them: the reverse of "
         f"`MaxPool{axes}d` with `return_indices`.\n\n"
-        f"Shape: `(N, C, {letters}), (N, C, {letters}) -> (N, C, {letters.replace(',', chr(39) + ',')}')`"
-        ", which `output_size` states where the pooling left a rest; the batch axis may be left out."
+        f"Shape: `(N, C, {letters}), (N, C, {letters}) -> (N, C, {new})`, with the sizes of "
+        "`output_size` where the pooling left a rest; the batch axis may be left out."
     )
     doc = "the sizes before the pooling; `null`: the least that it can have had"
     annotation = f"int | Dim | tuple[{', '.join(['int | Dim'] * axes)}] | None"
@@ -112,5 +113,3 @@ def _register(axes: int) -> None:
 
 for _axes in (1, 2, 3):
     _register(_axes)
-
-__all__ = ["Dim", "MaxUnpool"]
