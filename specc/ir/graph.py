@@ -116,12 +116,16 @@ class Graph:
     starts: tuple[tuple[str, Start], ...] = ()
     """Of a whole model: parameters that do not start as `torch.nn` has them."""
 
-    def walk(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
-        """Every operator node at every depth, with its full module path."""
+    def walk(self, prefix: str = "", *, shared: bool = False) -> Iterator[tuple[str, Node]]:
+        """Every operator node at every depth with its full path; those of `share`d layers only
+        if asked for, since other nodes own their weights.
+        """
         for node in self.nodes:
             path = f"{prefix}{node.path}"
+            if node.is_shared and not shared:
+                continue
             if isinstance(node.op, Call):
-                yield from node.op.body.walk(f"{path}.")
+                yield from node.op.body.walk(f"{path}.", shared=shared)
             else:
                 yield path, node
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from specc.ir.dims import Size, evaluate, symbols
 from specc.ir.graph import DimInfo, Graph, Weight
@@ -43,26 +44,20 @@ class Summary:
 def summarize(graph: Graph, dims: tuple[DimInfo, ...]) -> Summary:
     """Walk the graph; shared layers and tied weights count their parameters once."""
     rows: list[Row] = []
-    seen: set[str] = set()
+    owners = {path for path, _ in graph.walk()}
     totals = {"parameters": 0, "trainable": 0, "buffers": 0}
     flops: Size = 0
-    for path, node in graph.walk():
-        if node.inline and not node.weights and not isinstance(node.op, Op):
-            continue
+    for path, node in graph.walk(shared=True):
         assert isinstance(node.op, Op)
         types = [value.type if value else None for value in node.inputs]
         own = node.op.flops(types, [value.type for value in node.outputs])
         flops = flops + own
-        owner = path[: len(path) - len(node.path)] + node.module
-        count = 0
-        if owner not in seen:
-            seen.add(owner)
-            tied = node.settings.get("tie") or {}
-            own_weights = [w for w in node.weights if not w.is_buffer and w.name not in tied]
-            count = sum(map(_count, own_weights))
-            totals["parameters"] += count
-            totals["trainable"] += 0 if node.settings.get("freeze") else count
-            totals["buffers"] += sum(_count(w) for w in node.weights if w.is_buffer)
+        tied: Any = node.settings.get("tie") or {}
+        weights = [w for w in node.weights if path in owners and w.name not in tied]
+        count = sum(_count(w) for w in weights if not w.is_buffer)
+        totals["parameters"] += count
+        totals["trainable"] += 0 if node.settings.get("freeze") else count
+        totals["buffers"] += sum(_count(w) for w in weights if w.is_buffer)
         if not node.inline:
             shape = " ".join(show_shape(value.type.shape) for value in node.outputs)
             rows.append(Row(path, node.op.name, shape, count, own))

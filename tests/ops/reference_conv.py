@@ -63,6 +63,23 @@ for _n in (1, 2, 3):
             if _n > 1:
                 TORCH_ONNX_CANNOT[f"{_full}-4"] = "needs an output size that divides the input's"
 
+    TORCH_ONNX_CANNOT[f"MaxPool{_n}d-{8 if _n == 1 else 9}"] = _UNBATCHED
+    _first = 5 if _n == 1 else 6
+    TORCH_ONNX_CANNOT[f"AdaptiveMaxPool{_n}d-{_first}"] = "needs a size that divides the input's"
+    TORCH_ONNX_CANNOT[f"AdaptiveMaxPool{_n}d-{_first + 1}"] = _UNBATCHED
+    TORCH_ONNX_CANNOT[f"MaxUnpool{_n}d"] = "has no max_unpool"
+
+
+def _unpooled(name: str) -> None:
+    @custom(name)
+    def _unpool(x: torch.Tensor, indices: torch.Tensor, **params: Any) -> torch.Tensor:
+        size = params.pop("output_size", None)
+        return getattr(torch.nn, name)(**params)(x, indices, output_size=size)
+
+
+for _n in (1, 2, 3):
+    _unpooled(f"MaxUnpool{_n}d")
+
 for _case in ("ConvTranspose1d-1", "ConvTranspose2d-1", "ConvTranspose2d-2", "ConvTranspose3d-1"):
     EVALUATOR_IS_WRONG[_case] = "cannot broadcast its own arrays where there are groups"
 TORCH_ONNX_CANNOT["ConvTranspose2d-2"] = (

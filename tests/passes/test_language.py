@@ -332,3 +332,11 @@ def test_a_part_with_several_outputs() -> None:
     module, x = model.compile(), torch.randn(2, 4)
     expected = torch.cat([module.two.a(x), module.two.b(x)], dim=1)
     torch.testing.assert_close(module(x), expected, rtol=0, atol=0)
+
+
+def test_a_shared_block_counts_its_parameters_once() -> None:
+    block = {"layers": [linear(4, name="fc"), linear(4, name="out", init="zeros_")]}
+    layers = [{"name": "tower", "block": "mlp"}, {"name": "again", "share": "tower"}]
+    model = load(spec(layers, blocks={"mlp": block}))
+    assert model.summary().parameters == sum(p.numel() for p in model.compile().parameters()) == 40
+    assert [row.path for row in model.summary().rows] == ["tower.fc", "tower.out", "again.fc", "again.out"]

@@ -169,6 +169,33 @@ DECODE = Original(
 )  # fmt: skip
 
 
+def t5(
+    name: str, parameters: int, width: int, inner: int, heads: int, head: int = 64
+) -> Original:
+    """T5 of one size. The attention of both is `scaled_dot_product_attention`."""
+    return Original(
+        spec=f"language/{name}.json", library="transformers", parameters=parameters,
+        make=_maker(
+            "T5ForConditionalGeneration", "T5Config", d_model=width, d_ff=inner, num_layers=3,
+            num_heads=heads, d_kv=head, vocab_size=VOCABULARY, attn_implementation="sdpa",
+        ),
+        inputs=lambda: {
+            "input_ids": tokens(2, 150, VOCABULARY), "attention_mask": padding(2, 150),
+            "decoder_input_ids": tokens(2, 140, VOCABULARY),
+        },
+        call=lambda model, inputs: {
+            n: model(**inputs)[n] for n in ("logits", "encoder_last_hidden_state")
+        },
+        reduced=("params.num_layers=3", f"params.vocab_size={VOCABULARY}"),
+        small=(
+            "params.num_layers=2", "params.d_model=32", "params.d_ff=48", "params.num_heads=4",
+            "params.d_kv=8", "params.vocab_size=50", "dims.source.example=9",
+            "dims.source.max=140", "dims.target.example=6", "dims.target.max=140",
+        ),
+        opsets=(20, 23),
+    )  # fmt: skip
+
+
 ORIGINALS = [
     gpt2("gpt2", 124_439_808, 768, 12),
     bert("bert", 109_482_240, 768, 12),
@@ -177,4 +204,5 @@ ORIGINALS = [
     llama("llama2_7b", 6_738_415_616, 4096, 11008, 32, 32, theta=10_000.0),
     llama("tinyllama_1b", 1_100_048_384, 2048, 5632, 32, 4, theta=10_000.0),
     DECODE,
+    t5("t5_small", 60_506_624, 512, 2048, 8),
 ]
