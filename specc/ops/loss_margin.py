@@ -196,14 +196,13 @@ class MultiMarginLoss(ClassScores):
 
 
 @op("MultiLabelMarginLoss")
-class MultiLabelMarginLoss(Unlowered):
+class MultiLabelMarginLoss(Loss):
     """`sum max(0, 1 - x[y] + x[j]) / C` over target classes `y` and all other classes `j`.
 
     Shape: `(N, C), (N, C) -> ()`, or `(C), (C) -> ()`; the int64 targets of a row are class indices
     up to the first -1. With `reduction` `none`: `(N)` or `()`.
     """
 
-    no_onnx = "its targets are a list that ends at the first -1"
     function = "multilabel_margin_loss"
 
     def infer(self, input: TensorType, target: TensorType) -> TensorType:
@@ -220,6 +219,32 @@ class MultiLabelMarginLoss(Unlowered):
 
     def torch(self, py: TorchWriter, input: Code, target: Code) -> str:
         return self.source(py, input, target)
+
+    def onnx(self, g: OnnxBuilder, input: Ref, target: Ref) -> Ref:
+        kind, wide = input.type.dtype, (*input.type.shape, input.type.shape[-1])
+        pairs, after = input.type.with_shape(*wide), g.const([-1])
+        listed = self._listed(g, target, kind)
+        safe = g.op("Max", target, g.const(0))
+        chosen = g.op("GatherElements", input, safe, axis=input.rank - 1, type=input.type)
+        column = input.type.with_shape(*input.type.shape, 1)
+        row = input.type.with_shape(*input.type.shape[:-1], 1, input.type.shape[-1])
+        chosen, listed = (g.op("Unsqueeze", x, after, type=column) for x in (chosen, listed))
+        values = g.const([0.0, 1.0], kind)
+        places = g.op("OneHot", safe, g.dims(input.type.shape[-1:]), values, type=pairs)
+        places = g.op("Mul", places, listed)
+        others = g.op("Sub", g.const(1.0, kind), reduced(g, "ReduceMax", places, -2), type=row)
+        gap = g.op("Sub", g.op("Unsqueeze", input, g.const([-2]), type=row), chosen, type=pairs)
+        each = g.op("Relu", g.op("Add", gap, g.const(1.0, kind)))
+        each = g.op("Mul", g.op("Mul", each, listed), others)
+        each = reduced(g, "ReduceSum", each, -2, keepdims=False)
+        return self.lowered(g, reduced(g, "ReduceMean", each, -1, keepdims=False))
+
+    def _listed(self, g: OnnxBuilder, target: Ref, dtype: DType) -> Ref:
+        """1 before the first -1 of a row, 0 from there on."""
+        flags = target.type.with_dtype(DType.bool)
+        ends = g.cast(g.op("Less", target, g.const(0), type=flags), DType.int32)
+        seen = g.op("CumSum", ends, g.const(-1))
+        return g.cast(g.op("Equal", seen, g.const(0, DType.int32), type=flags), dtype)
 
     examples = (
         example("N 4", "-1<=int64<4: N 4"),

@@ -77,6 +77,8 @@ def _layers(
 ) -> Iterator[tuple[str, Start]]:
     for node in graph.nodes:
         path = f"{prefix}{node.path}"
+        if node.is_shared:
+            continue
         if isinstance(node.op, Call):
             yield from _layers(node.op.body, f"{path}.", scope, parameters)
         if "init" in node.settings:

@@ -127,7 +127,7 @@ def trained(
 ) -> tuple[Path, list[float]]:
     result = specc.train(model, runs=runs, arrays=arrays)
     lines = (result.folder / "metrics.jsonl").read_text().splitlines()
-    return result.folder, [json.loads(line)["train_loss"] for line in lines]
+    return result.folder, [json.loads(line)["train"]["loss"] for line in lines]
 
 
 def memory(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def test_experts_learn_with_two_losses(tmp_path: Path) -> None:
     loss = [{"op": "MSELoss", "from": ["y", "target"]}, {"formula": "balance", "weight": 0.01}]
     source = document(
         "mixture_of_experts", params={"width": 6, "hidden": 12}, data=memory(arrays),
-        train={"loss": loss, **ADAM},
+        inputs={"x": {"shape": ["batch", 7, 6]}}, train={"loss": loss, **ADAM},
     )  # fmt: skip
     folder, losses = trained(specc.load(source), tmp_path, arrays)
     assert losses[-1] < 0.5 * losses[0]
@@ -223,6 +223,7 @@ def test_the_tagger_learns_tags_and_skips_padding(tmp_path: Path) -> None:
     ]}  # fmt: skip
     source = document(
         "gru_tagger", params={"words": 12, "tags": 3}, data=memory(arrays),
+        inputs={"tokens": {"shape": ["batch", 8], "dtype": "int64", "high": 12}},
         train={"loss": loss, **ADAM | {"epochs": 3}},
     )  # fmt: skip
     _, losses = trained(specc.load(source), tmp_path, arrays)

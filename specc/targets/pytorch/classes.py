@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tokenize
+from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -266,7 +267,7 @@ class Merger:
         rows = [list(_tokens(text)) for text in group]
         text = ""
         for i, (piece, is_number) in enumerate(rows[0]):
-            column = tuple(int(t) if (t := row[i][0]).isdigit() else t for row in rows)
+            column = tuple(literal_eval(t) if is_number else t for t in (row[i][0] for row in rows))
             found = self._merged("size", column) if is_number else piece
             if not isinstance(found, Slot):
                 text += str(piece)
