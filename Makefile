@@ -52,7 +52,9 @@ lint: $(VENV)/.dev  ## format and check the code
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-schemas: $(VENV)/.dev  ## write schemas/ anew from the operators
+schemas: $(VENV)/.dev  ## write schemas/ and the tables anew from the operators
+	$(BIN)/python tools/make_catalog.py
+	$(BIN)/python tools/make_names.py
 	$(BIN)/python tools/make_schemas.py
 
 data: $(VENV)/.dev  ## write specs/data anew from its sources

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -25,6 +27,17 @@ def tool(name: str) -> ModuleType:
 def test_schemas_are_fresh() -> None:
     stale = [p.name for p, text in tool("make_schemas").files().items() if p.read_text("utf-8") != text]
     assert not stale, "run `make schemas`"
+
+
+def test_the_catalog_is_fresh() -> None:
+    catalog = tool("make_catalog")
+    assert catalog.TARGET.read_text("utf-8") == catalog.catalog_text(), "run `make schemas`"
+
+
+def test_every_operator_loads_by_itself() -> None:
+    """In a new process, where no other test has imported its module."""
+    code = "from specc.ops import REGISTRY\nassert all(REGISTRY[n].name == n for n in list(REGISTRY))"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_names_that_check_knows_are_fresh() -> None:

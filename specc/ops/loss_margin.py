@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from specc.ops.loss import Loss, Unlowered, needs_floating, same_shape
+from specc.ops.loss import Loss, needs_floating, same_shape
 from specc.ops.loss_class import ClassScores, class_axis, positions
 from specc.ops.op import (
     Code, DType, OnnxBuilder, OpError, Ref, TensorType, TorchWriter, example, op, param,

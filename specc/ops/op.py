@@ -8,11 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, dataclass_transform
 
 from specc.ir.dims import Size
 from specc.ir.graph import Weight
 from specc.ir.types import DType, OpError, TensorType
+from specc.ops.catalog import CATALOG
 from specc.ops.writers import Code, OnnxBuilder, Raw, Ref, TorchWriter
 
 Outputs = TensorType | tuple[TensorType, ...] | dict[str, TensorType]
@@ -162,8 +164,38 @@ class Op:
         return f"{self.name}({given})"
 
 
-REGISTRY: dict[str, type[Op]] = {}
-"""Every operator by its name in specs."""
+class Registry(Mapping[str, type[Op]]):
+    """Every operator by its name in specs; a module is imported when one of its operators is asked
+    for, since a spec uses few of them and `specc check` should answer at once.
+    """
+
+    def __init__(self, catalog: Mapping[str, str]) -> None:
+        self._catalog, self._made = catalog, dict[str, type[Op]]()
+
+    def add(self, name: str, cls: type[Op]) -> None:
+        """Register a class; `@op` does it."""
+        self._made[name] = cls
+
+    def loaded(self) -> dict[str, type[Op]]:
+        """The operators whose modules have been imported."""
+        return dict(self._made)
+
+    def __getitem__(self, name: str) -> type[Op]:
+        if name not in self._made:
+            import_module(f"specc.ops.{self._catalog[name]}")
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._catalog or name in self._made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._catalog, **self._made})
+
+    def __len__(self) -> int:
+        return len({**self._catalog, **self._made})
+
+
+REGISTRY = Registry(CATALOG)
 
 OpClass = TypeVar("OpClass", bound=type[Op])
 
@@ -173,7 +205,7 @@ def op(name: str) -> Callable[[OpClass], OpClass]:
 
     def register(cls: OpClass) -> OpClass:
         cls.name = name
-        REGISTRY[name] = cls
+        REGISTRY.add(name, cls)
         return cls
 
     return register

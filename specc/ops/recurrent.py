@@ -185,16 +185,25 @@ class Recurrent(Op):
     def _node(
         self, g: OnnxBuilder, x: Ref, layer: int, starts: Sequence[Ref | None]
     ) -> tuple[Ref, ...]:
-        length, batch, width = x.type.shape
+        kernel = self.gates(g, "weight_ih", layer, x.type.shape[-1])
+        loop = self.gates(g, "weight_hh", layer, self.hidden_size)
+        return self.node(g, x, kernel, loop, layer, starts)
+
+    def gates(self, g: OnnxBuilder, kind: str, layer: int, width: Size) -> Ref:
+        """The matrices of a layer's directions with the gates in ONNX's order."""
+        names = [f"{kind}_{suffix}" for suffix in self.suffixes(layer)]
         rows = len(self.gate_order) * self.hidden_size
-        shape = (self.directions, rows)
-        names = list(self.suffixes(layer))
-        kernel = g.packed([f"weight_ih_{n}" for n in names], self.gate_order, (*shape, width))
-        loop = g.packed(
-            [f"weight_hh_{n}" for n in names], self.gate_order, (*shape, self.hidden_size)
-        )
-        biases = [f"bias_{kind}_{n}" for n in names for kind in ("ih", "hh")]
-        bias = g.packed(biases, self.gate_order, (shape[0], 2 * rows)) if self.bias else None
+        return g.packed(names, self.gate_order, (self.directions, rows, width))
+
+    def node(
+        self, g: OnnxBuilder, x: Ref, kernel: Ref, loop: Ref, layer: int,
+        starts: Sequence[Ref | None],
+    ) -> tuple[Ref, ...]:  # fmt: skip
+        """The ONNX node of one layer: all states, then the last of each."""
+        length, batch, _ = x.type.shape
+        names = [f"bias_{kind}_{n}" for n in self.suffixes(layer) for kind in ("ih", "hh")]
+        shape = (self.directions, 2 * len(self.gate_order) * self.hidden_size)
+        bias = g.packed(names, self.gate_order, shape) if self.bias else None
         end = x.type.with_shape(self.directions, batch, self.hidden_size)
         kinds = (x.type.with_shape(length, *end.shape), *(end for _ in self.states))
         return g.ops(
@@ -221,65 +230,6 @@ class Recurrent(Op):
         if len(parts) > 1:
             whole = g.op("Concat", *parts, axis=0, type=first.type.with_shape(*shape))
         return whole if kind.rank == 3 else g.op("Squeeze", whole, g.const([1]), type=kind)
-
-
-@op("LSTM")
-class LSTM(Recurrent):
-    """Long short-term memory (https://arxiv.org/abs/1402.1128, the projection included).
-
-    Shape: `(L, N, in)`, with `batch_first` `(N, L, in)`, or `(L, in)`; states `h_0` and `c_0`
-    of `(layers * directions, N, size)`, zeros if absent. Results: `output`, whose last axis
-    joins the directions, and the last states `h_n` and `c_n`. `in` must be static.
-    """
-
-    proj_size: int = param(default=0, ge=0, doc="size of a projection of the hidden state; 0: none")
-
-    gate_order = (0, 3, 1, 2)
-    states = ("h_0", "c_0")
-    unpack = "{0}, ({1}, {2})"
-    order = (*Recurrent.order, "proj_size")
-
-    @property
-    def out_size(self) -> int:
-        return self.proj_size or self.hidden_size
-
-    @property
-    def state_sizes(self) -> tuple[int, ...]:
-        return (self.out_size, self.hidden_size)
-
-    def infer(
-        self, input: TensorType, h_0: TensorType | None = None, c_0: TensorType | None = None
-    ) -> Outputs:
-        if self.proj_size >= self.hidden_size:
-            raise OpError(
-                "S104", f"`proj_size` must be less than `hidden_size` {self.hidden_size}, "
-                f"got {self.proj_size}", param="proj_size",
-            )  # fmt: skip
-        return self.shapes(input, h_0, c_0)
-
-    def torch(
-        self, py: TorchWriter, input: Code, h_0: Code | None = None, c_0: Code | None = None
-    ) -> str:
-        return self.source(py, input, h_0, c_0)
-
-    def onnx(
-        self, g: OnnxBuilder, input: Ref, h_0: Ref | None = None, c_0: Ref | None = None
-    ) -> tuple[Ref, ...]:
-        if self.proj_size:
-            raise OpError(
-                "T407", "the LSTM of ONNX has no projection of the hidden state", param="proj_size"
-            )
-        return self.lowered(g, input, h_0, c_0)
-
-    examples = (
-        example("T N 6", hidden_size=5),
-        example("N T 6", "2 N 5", "2 N 5", hidden_size=5, num_layers=2, batch_first=True),
-        example(
-            "T N 6", "4 N 5", "4 N 5", hidden_size=5, num_layers=2, bidirectional=True, dropout=0.1
-        ),
-        example("N T 6", hidden_size=5, bidirectional=True, batch_first=True, bias=False),
-        example("T 6", "2 5", "2 5", hidden_size=5, bidirectional=True),
-    )
 
 
 class OneState(Recurrent):

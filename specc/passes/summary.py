@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from specc.ir.dims import Size, evaluate, symbols
-from specc.ir.graph import DimInfo, Graph, Weight
+from specc.ir.graph import Call, DimInfo, Graph, Weight
 from specc.ir.types import show_shape
 from specc.ops import Op
 from specc.ops.shapes import product
@@ -45,6 +45,7 @@ def summarize(graph: Graph, dims: tuple[DimInfo, ...]) -> Summary:
     """Walk the graph; shared layers and tied weights count their parameters once."""
     rows: list[Row] = []
     owners = {path for path, _ in graph.walk()}
+    tied = frozenset(_tied(graph))
     totals = {"parameters": 0, "trainable": 0, "buffers": 0}
     flops: Size = 0
     for path, node in graph.walk(shared=True):
@@ -52,8 +53,9 @@ def summarize(graph: Graph, dims: tuple[DimInfo, ...]) -> Summary:
         types = [value.type if value else None for value in node.inputs]
         own = node.op.flops(types, [value.type for value in node.outputs])
         flops = flops + own
-        tied: Any = node.settings.get("tie") or {}
-        weights = [w for w in node.weights if path in owners and w.name not in tied]
+        weights = [
+            w for w in node.weights if path in owners and f"{path}.{w.name}" not in tied
+        ]  # fmt: skip
         count = sum(_count(w) for w in weights if not w.is_buffer)
         totals["parameters"] += count
         totals["trainable"] += 0 if node.settings.get("freeze") else count
@@ -65,6 +67,15 @@ def summarize(graph: Graph, dims: tuple[DimInfo, ...]) -> Summary:
     example = {d.name: d.example or max(d.min, 1) for d in dims}
     example = {name: example.get(name, 1) for name in sorted(names)}
     return Summary(graph.name, tuple(rows), flops=flops, example=example, **totals)
+
+
+def _tied(graph: Graph, prefix: str = "") -> Iterator[str]:
+    """The full names of weights that are another layer's, as their layer or a group has it."""
+    for node in graph.nodes:
+        path = prefix + node.path
+        yield from (f"{path}.{name}" for name in node.settings.get("tie") or {})
+        if isinstance(node.op, Call):
+            yield from _tied(node.op.body, f"{path}.")
 
 
 def _count(weight: Weight) -> int:

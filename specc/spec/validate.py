@@ -182,7 +182,7 @@ def _form(form: Mapping[str, Any]) -> list[str]:
     if "const" in form:
         return [f"`{form['const']}`"]
     if "enum" in form:
-        return [f"`{choice}`" for choice in form["enum"]]
+        return [f"`{_json(c) if isinstance(c, bool) else c}`" for c in form["enum"]]
     types = form.get("type", [])
     types = [types] if isinstance(types, str) else types
     words = [_NOUNS[t] for t in types]

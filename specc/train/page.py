@@ -124,7 +124,9 @@ def _matrices(found: Mapping[str, Any]) -> str:
     if part is None or len(found[part]) > MOST_CELLS:
         return ""
     counts = found[part]
-    labels = [str(x) for x in found.get("labels") or range(len(counts))]
+    # A model may have more classes than the data has labels.
+    known = [str(label) for label in found.get("labels") or []]
+    labels = known + [str(i) for i in range(len(known), len(counts))]
     head = "".join(f'<th class="column">{escape(label)}</th>' for label in labels)
     rows = "".join(
         f"<tr><th>{escape(label)}</th>{''.join(_cell(n, sum(row)) for n in row)}</tr>"

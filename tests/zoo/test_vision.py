@@ -1,0 +1,97 @@
+"""The vision models: valid, as large as published, and the same as torchvision's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from check_zoo import check as compare
+from zoo.original import SPECS, MissingLibraryError, Original
+from zoo.vision import ORIGINALS, torchvision_models
+
+from specc.api.checking import check
+from specc.api.model import load
+
+NAMES = [original.name for original in ORIGINALS]
+FAMILIES = {
+    "alexnet", "vgg16", "resnet50", "squeezenet1_0", "mobilenet_v2", "mobilenet_v3_large",
+    "efficientnet_b0", "convnext_tiny", "vit_b_16",
+}  # fmt: skip
+every = pytest.mark.parametrize("about", ORIGINALS, ids=NAMES)
+
+
+@pytest.fixture(scope="session")
+def models() -> Any:
+    try:
+        return torchvision_models()
+    except MissingLibraryError as fault:
+        pytest.skip(str(fault))
+
+
+def test_every_spec_has_its_original() -> None:
+    assert sorted(NAMES) == sorted(path.stem for path in (SPECS / "vision").glob("*.json"))
+
+
+@every
+def test_valid(about: Original) -> None:
+    assert check(about.path).items == []
+
+
+@every
+def test_parameters_are_as_many_as_published(about: Original) -> None:
+    assert load(about.path).summary().parameters == about.parameters
+
+
+@every
+def test_a_variant_says_only_what_differs(about: Original) -> None:
+    spec = json.loads(about.path.read_text("utf-8"))
+    assert ("extends" not in spec) == (about.name in FAMILIES)
+    if "extends" in spec:
+        assert "layers" not in spec
+        assert len(about.path.read_text("utf-8").splitlines()) <= 26
+
+
+@every
+def test_weights_have_the_names_of_torchvision(about: Original, models: Any) -> None:
+    with torch.device("meta"):
+        original = getattr(models, about.name)(weights=None)
+        module = load(about.path).compile()
+    wanted = [(name, tuple(tensor.shape)) for name, tensor in original.state_dict().items()]
+    assert [(name, tuple(t.shape)) for name, t in module.state_dict().items()] == wanted
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small"])
+def test_small_models_compute_the_same(name: str) -> None:
+    about = ORIGINALS[NAMES.index(name)]
+    assert compare(about, onnx=False).problems == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("models")
+@every
+def test_the_same_outputs_bit_for_bit(about: Original) -> None:
+    result = compare(about, onnx=False)
+    assert result.problems == []
+    assert result.difference == "0"
+
+
+STARTS = ["resnet18", "vgg11_bn", "squeezenet1_0", "mobilenet_v2", "efficientnet_b0",
+          "convnext_tiny", "vit_b_32"]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STARTS)
+def test_fresh_weights_are_drawn_as_torchvision_draws_them(name: str, models: Any) -> None:
+    torch.manual_seed(0)
+    wanted = getattr(models, name)(weights=None).state_dict()
+    found = load(SPECS / f"vision/{name}.json").compile(seed=1).state_dict()
+    for key, tensor in wanted.items():
+        ours, theirs = found[key].double(), tensor.double()
+        spread = float(theirs.std(correction=0))
+        # Of n numbers the deviation is known to about 1 / sqrt(2n); five times that is certain.
+        slack = 5 * spread * (2 / tensor.numel()) ** 0.5 + 1e-12
+        assert abs(float(ours.std(correction=0)) - spread) <= slack, key
+        assert abs(float(ours.mean() - theirs.mean())) <= 2 * slack, key
