@@ -243,7 +243,7 @@ def verify(model: Path, spec: Path | None, weights: Path | None, vectors: bool, 
     "--data",
     type=click.Path(path_type=Path),
     required=True,
-    help="Rows to predict (csv, parquet or npz).",
+    help="Rows to predict (csv, parquet, npz, npy), an image, or a folder of images.",
 )
 @click.option(
     "-o",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from specc.ops.index import onnx_position
 from specc.ops.loss import Loss, needs_floating, same_shape
 from specc.ops.loss_class import ClassScores, class_axis, positions
 from specc.ops.op import (
@@ -230,7 +231,7 @@ class MultiLabelMarginLoss(Loss):
         row = input.type.with_shape(*input.type.shape[:-1], 1, input.type.shape[-1])
         chosen, listed = (g.op("Unsqueeze", x, after, type=column) for x in (chosen, listed))
         values = g.const([0.0, 1.0], kind)
-        places = g.op("OneHot", safe, g.dims(input.type.shape[-1:]), values, type=pairs)
+        places = g.op("OneHot", safe, onnx_position(g, wide[-1]), values, type=pairs)
         places = g.op("Mul", places, listed)
         others = g.op("Sub", g.const(1.0, kind), reduced(g, "ReduceMax", places, -2), type=row)
         gap = g.op("Sub", g.op("Unsqueeze", input, g.const([-2]), type=row), chosen, type=pairs)

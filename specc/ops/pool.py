@@ -204,7 +204,7 @@ def both_forms(
     snake = {"MaxPool": "max_pool", "AvgPool": "avg_pool", "LPPool": "lp_pool"}[name] + f"{axes}d"
     for made, parent in ((f"{name}{axes}d", layer or base), (snake, base)):
         namespace: dict[str, Any] = {
-            "__doc__": text, "__module__": __name__, "axes": axes, "function": snake,
+            "__doc__": text, "__module__": base.__module__, "axes": axes, "function": snake,
             "examples": (*examples, *(own if made[0].isupper() else ())),
         }  # fmt: skip
         if base is LPPool and axes == 1:

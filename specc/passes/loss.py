@@ -11,7 +11,8 @@ from specc.ir.graph import Graph, Value
 from specc.ir.types import DType, TensorType
 from specc.passes.layers import new_context
 from specc.passes.part import Part
-from specc.passes.scope import POISON, Context, Scope
+from specc.passes.resolve import spec_scope
+from specc.passes.scope import POISON, Poison, Scope
 from specc.passes.sources import data_columns
 from specc.spec.model import Spec
 
@@ -23,9 +24,10 @@ def resolve_loss(spec: Spec, model: Graph) -> tuple[Graph | None, Diagnostics]:
     if loss is None:
         return None, out
     context = new_context(spec.document, out)
-    context.globals = spec_constants(spec, context)
-    scope = Scope(context, context.globals)
-    part = Part("loss", scope, list(loss_values(spec, model).items()))
+    outer = spec_scope(spec, context)
+    context.globals = outer.constants
+    values = loss_values(spec, model, outer)
+    part = Part("loss", Scope(context, context.globals), list(values.items()))
     pointer = ("train", "loss")
     if isinstance(loss, list):
         _add_weighted(part, loss, pointer)
@@ -72,22 +74,16 @@ def _weight_of(part: Part, raw: Any, place: Pointer) -> tuple[Any, Any]:
     return factor, {k: v for k, v in raw.items() if k != "weight"}
 
 
-def spec_constants(spec: Spec, context: Context) -> dict[str, Any]:
-    """The params of the spec, evaluated."""
-    scope = Scope(context, {})
-    for name, value in spec.section("params").items():
-        scope.constants[name] = scope.evaluate(value, ("params", name))
-    return scope.constants
-
-
-def loss_values(spec: Spec, model: Graph) -> dict[str, Value]:
+def loss_values(spec: Spec, model: Graph, scope: Scope) -> dict[str, Value | Poison]:
     """What a loss or a metric may name, with its type."""
-    found = {value.name: Value(value.name, value.type) for value in model.inputs}
+    found: dict[str, Value | Poison] = {v.name: Value(v.name, v.type) for v in model.inputs}
     found |= {name: Value(name, value.type) for name, value in model.outputs}
     batch = _batch(model)
     for name, column in data_columns(spec, model).items():
         if name not in found:
-            found[name] = Value(name, _column_type(column, batch))
+            shape = scope.evaluate(column.get("shape"), ("data", "columns", name, "shape"))
+            is_known = not isinstance(shape, Poison)
+            found[name] = Value(name, _column_type(column, shape, batch)) if is_known else POISON
     return found
 
 
@@ -95,12 +91,12 @@ def _batch(model: Graph) -> Size:
     return next((v.type.shape[0] for v in model.inputs if v.type.rank), 1)
 
 
-def _column_type(column: dict[str, Any], batch: Size) -> TensorType:
+def _column_type(column: dict[str, Any], shape: list[Any] | None, batch: Size) -> TensorType:
     encode, source = column.get("encode"), column.get("from")
     default = "int64" if encode == "class" else "float32"
     dtype = DType(column.get("dtype", default))
-    if "shape" in column:
-        return TensorType(dtype, (batch, *column["shape"]))
+    if shape is not None:
+        return TensorType(dtype, (batch, *shape))
     if isinstance(source, list):
         return TensorType(dtype, (batch, len(source)))
     return TensorType(dtype, (batch,))

@@ -11,7 +11,7 @@ from specc.ir.graph import DimInfo, Graph, Value
 from specc.ir.types import DType, TensorType
 from specc.passes.calls import add_lets, build_body
 from specc.passes.layers import new_context
-from specc.passes.scope import POISON, Scope
+from specc.passes.scope import POISON, Context, Scope
 from specc.passes.starts import starts
 from specc.spec.model import Spec
 
@@ -20,11 +20,7 @@ def resolve(spec: Spec) -> tuple[Graph | None, Diagnostics]:
     """The model's graph; `None` where an error stands in the way."""
     out = Diagnostics()
     context = new_context(spec.document, out)
-    scope = Scope(context, {})
-    _add_params(spec, scope)
-    dims = declared_dims(spec, scope)
-    _add_dims(spec, scope, dims)
-    add_lets(scope, spec.section("let"), ("let",))
+    scope = spec_scope(spec, context)
     context.globals = dict(scope.constants)
     inputs = [(name, _input(scope, name, info)) for name, info in spec.section("inputs").items()]
     if any(value is None for _, value in inputs):
@@ -36,6 +32,15 @@ def resolve(spec: Spec) -> tuple[Graph | None, Diagnostics]:
         return None, out
     named = _with_output_names(graph, spec)
     return replace(named, starts=starts(spec, named, scope)), out
+
+
+def spec_scope(spec: Spec, context: Context) -> Scope:
+    """What every expression of a spec may name: params, dims and lets."""
+    scope = Scope(context, {})
+    _add_params(spec, scope)
+    _add_dims(spec, scope, declared_dims(spec, scope))
+    add_lets(scope, spec.section("let"), ("let",))
+    return scope
 
 
 def _definition(spec: Spec) -> dict[str, Any]:

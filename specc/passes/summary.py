@@ -73,7 +73,8 @@ def _tied(graph: Graph, prefix: str = "") -> Iterator[str]:
     """The full names of weights that are another layer's, as their layer or a group has it."""
     for node in graph.nodes:
         path = prefix + node.path
-        yield from (f"{path}.{name}" for name in node.settings.get("tie") or {})
+        tied: Any = node.settings.get("tie") or {}
+        yield from (f"{path}.{name}" for name in tied)
         if isinstance(node.op, Call):
             yield from _tied(node.op.body, f"{path}.")
 

@@ -10,7 +10,9 @@ from typing import Any
 from specc.diagnostics.model import Diagnostics, Pointer
 from specc.diagnostics.suggest import closest
 from specc.ir.graph import Graph
+from specc.passes.layers import new_context
 from specc.passes.loss import loss_values
+from specc.passes.resolve import spec_scope
 from specc.passes.sources import check_source
 from specc.spec.model import Spec
 from specc.spec.sources import implied_columns
@@ -46,7 +48,9 @@ def check_training(spec: Spec, graph: Graph) -> Diagnostics:
 class _Checker:
     def __init__(self, spec: Spec, graph: Graph) -> None:
         self.spec, self.graph, self.out = spec, graph, Diagnostics()
-        self.values = loss_values(spec, graph)
+        # What is wrong with an expression is said where the loss is resolved.
+        scope = spec_scope(spec, new_context(spec.document, Diagnostics()))
+        self.values = loss_values(spec, graph, scope)
 
     def add(self, code: str, message: str, pointer: Pointer, hint: str | None = None) -> None:
         self.out.add(code, message, self.spec.locate(pointer), hint=hint)

@@ -244,9 +244,15 @@ def published_schema() -> dict[str, Any]:
     definitions |= {f"{kind}-layer": _beside_common(layer_schema(kind)) for kind in kinds}
     definitions |= {name: _beside_common(layer_schema("op", name)) for name in names}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "specc model spec"}
-    body = {key: _with_references(value) for key, value in SPEC.items() if key != "required"}
-    # A file that changes another one need not be whole.
-    body["anyOf"] = [{"required": ["extends"]}, {"required": SPEC["required"]}]
+    # A file that changes another one is a patch: parts of a spec, and `null` for what goes.
+    patch = {"properties": dict.fromkeys(SPEC["properties"], True), "additionalProperties": False}
+    body = {
+        "type": "object",
+        "if": {"required": ["extends"]},
+        "then": patch,
+        "else": {"$ref": "#/$defs/spec"},
+    }
+    definitions["spec"] = SPEC
     made = {key: _with_references(value) for key, value in definitions.items()}
     return head | body | {"$defs": made | {"expression": EXPRESSION}}
 

@@ -177,6 +177,19 @@ def test_training_only_outputs_stay_out_of_the_export() -> None:
     assert set(model.compile()(torch.zeros(2, 4))) == {"y", "extra"}
 
 
+def test_losses_know_lets_and_dims_and_the_shapes_of_columns() -> None:
+    source = spec(
+        [linear("${wide}", name="fc")], params={"k": 2}, let={"wide": "${3 * k}"}, outputs={"y": "fc"},
+        data={"source": {"kind": "memory"}, "columns": {"x": {}, "t": {"shape": ["${wide}"]}}},
+        train={"loss": {"formula": "sum((y - t) ** 2) / (wide * batch)"}, "epochs": 1},
+    )  # fmt: skip
+    y, t = torch.randn(5, 6), torch.randn(5, 6)
+    loss = load(source).compile_loss()(y=y, t=t)
+    torch.testing.assert_close(loss, torch.nn.functional.mse_loss(y, t))
+    source["data"]["columns"]["t"]["shape"] = ["${wid}"]
+    assert codes(source) == ["E202"]
+
+
 def test_keyword_from() -> None:
     layers = [
         linear(4, name="q"),

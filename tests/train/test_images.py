@@ -229,6 +229,13 @@ def test_erasing_sets_a_rectangle(photo: Image.Image) -> None:
     rows, columns = np.nonzero((erased == 3).all(axis=2))
     assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
     assert abs(len(rows) - 12 * 16 / 4) <= 5
+    made = [
+        changed("RandomErasing", photo, seed, p=1, scale=[0.25, 0.25], ratio=[1, 1], value=3)
+        for seed in range(150)
+    ]
+    corners = {tuple(np.argwhere((image == 3).all(axis=2))[0].tolist()) for image in made}
+    assert {top for top, _ in corners} == set(range(6))
+    assert {left for _, left in corners} == set(range(10))
 
 
 # ── what is wrong ───────────────────────────────────────────────────────────────────────────

@@ -218,7 +218,10 @@ def data_order(data: Dataset) -> list[Any]:
         raise SpeccError([problem.diagnostic(nowhere)]) from problem
 
 
-def test_a_bad_cell_is_named_when_it_is_read(tmp_path: Path) -> None:
+def test_a_bad_cell_is_named_when_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("specc.train.data.chunks.CHUNK_BYTES", 1000)
     place = "row 701, column `a`: `many` is not a number"
     assert bad_row(tmp_path, "parquet", {}) == f"`t.parquet`, {place}"
     message = bad_row(tmp_path, "csv", {})

@@ -43,8 +43,9 @@ ENTRIES = (
         "D505",
         "label out of range",
         """
-        A class label is negative, or not below the number of classes that the model gives. Check
-        the size of the last layer; labels count from 0. `"encode": "class"` numbers any labels.
+        A class label is negative, or not below the number of classes that the model gives, or of
+        rows of the `Embedding` that takes it. Check the size of that layer; labels count from 0.
+        `"encode": "class"` numbers any labels.
         """,
     ),
     Code(
@@ -81,6 +82,10 @@ ENTRIES = (
         too few rows to be in every part. `split` takes fractions, or names a file for each part.
 
             right: { "train": 0.8, "val": 0.1, "test": 0.1, "stratify": "label" }
+
+        Rows that are too many for the memory are streamed. Which part such a row is in follows
+        from a hash of its number, or of its `group`, so `stratify` needs `"memory": true`. A text
+        is cut in its own order, so that windows of different parts never overlap.
         """,
     ),
     Code(
@@ -104,7 +109,8 @@ ENTRIES = (
         "unknown class",
         """
         A label is not among those that the training data had, so the model has no class for it.
-        The labels are kept with the run and in the exported file's metadata.
+        The labels are kept with the run and in the exported file's metadata. For a text the labels
+        are its characters; `unknown` names one that stands for all that training never saw.
         """,
     ),
     Code(
