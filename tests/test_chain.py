@@ -96,7 +96,7 @@ def test_a_failed_proof_leaves_no_model_under_its_name(
 ) -> None:
     from specc.ops import REGISTRY
 
-    def wrong(self: object, g: object, input: object) -> object:  # noqa: A002
+    def wrong(self: object, g: object, input: object) -> object:
         del self
         return g.op("LeakyRelu", input, alpha=1e-3)  # type: ignore[attr-defined]
 

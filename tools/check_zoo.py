@@ -23,12 +23,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from zoo import originals
+from zoo.original import MissingLibraryError, Original, Tensors
 
 from specc.api.model import Model, load
 from specc.parity.perturb import perturbed
 from specc.parity.verify import prove
-from zoo import originals
-from zoo.original import MissingLibraryError, Original, Tensors
 
 COLUMNS = ("spec", "parameters", "keys", "difference", "onnx", "nodes", "torch.onnx", "seconds")
 WIDTHS = (28, 13, 10, 12, 10, 7, 11, 8)

@@ -150,7 +150,7 @@ class Dim:
         return _rebuild(self, lambda s: sizes[s.name] if s.name in sizes else _single(s))
 
 
-def symbol(name: str, *, min: int | None = 1, max: int | None = None, multiple_of: int = 1) -> Dim:  # noqa: A002
+def symbol(name: str, *, min: int | None = 1, max: int | None = None, multiple_of: int = 1) -> Dim:
     """The size called `name`; `ValueError` where no number keeps to the promised facts."""
     if multiple_of < 1:
         raise ValueError(f"`multiple_of` of `{name}` is {multiple_of}, less than 1")

@@ -81,7 +81,7 @@ class OpError(Exception):
         message: str,
         *,
         param: str | None = None,
-        input: str | None = None,  # noqa: A002 - PyTorch's own word for an argument tensor
+        input: str | None = None,
         hint: str | None = None,
     ) -> None:
         super().__init__(message)

@@ -6,7 +6,16 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, example, op,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
 )  # fmt: skip
 
 

@@ -7,8 +7,19 @@ from typing import Literal
 
 from specc.ops.activation import OfNumbers, Unary, as_function, clipped, softplus
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, OpError, Raw, Ref, TensorType, TorchWriter, Weights, example, op,
-    param, weight,
+    Code,
+    DType,
+    OnnxBuilder,
+    OpError,
+    Raw,
+    Ref,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.shapes import axis
 

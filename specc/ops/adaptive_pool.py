@@ -7,11 +7,22 @@ from itertools import product as product_of
 from typing import Any, ClassVar
 
 from specc.ir.dims import ceil_div
-from specc.ops.op import (
-    Code, DType, Example, OnnxBuilder, OpError, Outputs, Ref, Size, TensorType, TorchWriter,
-    example, op, param,
-)  # fmt: skip
 from specc.ops.max_pool import RETURN_INDICES, with_indices
+from specc.ops.op import (
+    Code,
+    DType,
+    Example,
+    OnnxBuilder,
+    OpError,
+    Outputs,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
+)  # fmt: skip
 from specc.ops.pool import INPUTS, LETTERS, UNBATCHED
 from specc.ops.shapes import as_tuple, product
 from specc.ops.spatial import Spatial, batched, mixed, reduced, unbatched

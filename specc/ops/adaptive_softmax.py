@@ -7,8 +7,20 @@ from itertools import pairwise
 
 from specc.ops.loss import needs_floating
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, Weights, example,
-    op, param, weight,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.shapes import require_rank
 from specc.ops.spatial import reduced

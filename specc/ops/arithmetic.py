@@ -7,7 +7,17 @@ from typing import ClassVar
 from specc.ir.types import result_type
 from specc.ops.kernels import NARROW, widened
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import broadcast
 

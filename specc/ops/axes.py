@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import axis
 

@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, Weights, example,
-    op, param, weight,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.shapes import require_rank
 from specc.ops.spatial import reduced
@@ -46,7 +58,7 @@ class ChannelNorm(Op):
             yield weight("running_var", shape, input.dtype, buffer=True)
             yield weight("num_batches_tracked", (), DType.int64, buffer=True)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         # The statistics are numbers by then: a difference, and a multiply-add or two.
         return (2 if not self.affine else 4) * outputs[0].numel
 

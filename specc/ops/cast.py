@@ -6,7 +6,16 @@ from typing import Literal
 
 from specc.ops.arithmetic import require_tensor
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 
 

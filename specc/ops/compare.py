@@ -8,7 +8,16 @@ from specc.ir.types import result_type
 from specc.ops.arithmetic import Binary, require_dtype, require_tensor
 from specc.ops.kernels import NARROW, widened
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, example, op,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
 )  # fmt: skip
 from specc.ops.shapes import broadcast
 

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import Literal
 
 from specc.ops.op import (
-    Code, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, Weights, example, op, param,
+    Code,
+    OnnxBuilder,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
     weight,
 )  # fmt: skip
 from specc.ops.pad import padded, padded_type

@@ -7,7 +7,17 @@ from typing import Literal
 
 from specc.ops.conv import require_divisible
 from specc.ops.op import (
-    Code, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, Weights, example, op, param,
+    Code,
+    OnnxBuilder,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
     weight,
 )  # fmt: skip
 from specc.ops.pad import padded

@@ -7,7 +7,17 @@ from typing import Any, Literal
 
 from specc.ir.graph import Weight
 from specc.ops.op import (
-    DType, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, Weights, example, op, param,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
     weight,
 )  # fmt: skip
 

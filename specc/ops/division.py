@@ -9,7 +9,15 @@ from specc.ir.types import result_type
 from specc.ops.arithmetic import Binary, floating, require_dtype
 from specc.ops.kernels import widened
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 
 

@@ -6,7 +6,17 @@ from typing import ClassVar, Literal
 
 from specc.ops.activation import as_function
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Raw, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Raw,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import require_rank
 
@@ -32,7 +42,7 @@ class TrainingOnly(Op):
             return py.apply(f"nn.{self.name}", self.function, input, p=self.p, training=training)
         return py.call(self.function, input, **self.given(), training=training)
 
-    def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:  # noqa: ARG002
+    def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
         return input
 
     examples = (example("N 8", p=0.2), example("N T 8"))

@@ -9,7 +9,18 @@ from specc.ir.dims import Dim
 from specc.ops.expand import onnx_expand
 from specc.ops.kernels import NARROW
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.patterns import Group, Plan, bad, plan
 

@@ -8,8 +8,19 @@ from specc.ir.dims import Dim
 from specc.ops.create import DTypeName, stored
 from specc.ops.expand import onnx_expand
 from specc.ops.op import (
-    Code, DType, Exactness, OnnxBuilder, Op, Raw, Ref, Size, TensorType, TorchWriter,
-    example, op, param,
+    Code,
+    DType,
+    Exactness,
+    OnnxBuilder,
+    Op,
+    Raw,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 
 _DTYPE = "element type; default: that of the values"

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 from specc.ir.types import show_shape
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.pad import padded
 from specc.ops.shapes import as_tuple, product, require_positive, require_rank, window
@@ -118,7 +128,7 @@ class Folding(Windows):
             )  # fmt: skip
         return input.with_shape(*input.shape[:-2], self._channels(input), *size)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         (x,) = inputs
         assert x
         return x.numel

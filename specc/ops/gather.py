@@ -6,7 +6,17 @@ from specc.ir.dims import bounds
 from specc.ops.expand import onnx_expand
 from specc.ops.index import require_indices
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import axis, broadcast
 

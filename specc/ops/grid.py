@@ -6,7 +6,16 @@ from typing import Literal
 
 from specc.ops.expand import onnx_expand
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import product, same_dtype
 

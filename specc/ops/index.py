@@ -6,7 +6,18 @@ from typing import Any, Literal, NamedTuple
 
 from specc.ir.dims import Dim, bounds, ceil_div, dmax, dmin
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 
 END = 2**63 - 1

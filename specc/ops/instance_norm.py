@@ -8,8 +8,20 @@ from typing import ClassVar
 from specc.ir.dims import Dim
 from specc.ops.batch_norm import ChannelNorm
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, Weights, example,
-    op, param, weight,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.shapes import product, require_rank
 from specc.ops.spatial import batched, unbatched
@@ -118,7 +130,7 @@ class GroupNorm(Op):
             if self.bias:
                 yield weight("bias", (input.static(1),), input.dtype)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         return 8 * outputs[0].numel
 
     def torch(self, py: TorchWriter, input: Code) -> str:

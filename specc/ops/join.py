@@ -7,7 +7,18 @@ from functools import reduce
 from specc.ir.dims import Dim, ceil_div
 from specc.ir.types import promote, show_shape
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import axis
 

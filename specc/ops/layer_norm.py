@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, Weights, example,
-    op, param, weight,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.spatial import reduced
 
@@ -44,7 +56,7 @@ class LastAxes(Op):
         self.shape(input)
         return input
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         return self.per_element * outputs[0].numel
 
     def ones(self, g: OnnxBuilder, input: Ref) -> Ref:

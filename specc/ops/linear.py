@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, Ref, Size, TensorType, TorchWriter, Weights, example, op, param, weight,
+    Code,
+    OnnxBuilder,
+    Op,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.shapes import product
 

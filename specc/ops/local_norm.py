@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import product, require_rank
 
@@ -24,7 +34,7 @@ class AcrossChannels(Op):
             raise OpError("T404", f"`{self.name}` needs floating-point values, got {input.dtype}")
         return input
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         return (self.size + 4) * outputs[0].numel
 
     def torch(self, py: TorchWriter, input: Code) -> str:

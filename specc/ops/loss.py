@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Raw, Ref, Size, TensorType, TorchWriter, Weights,
-    example, op, param, weight,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Raw,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.shapes import broadcast, same_dtype
 
@@ -53,7 +65,7 @@ class Loss(Op):
         """The type of the result, from that of the loss per value."""
         return each if self.reduction == "none" else each.with_shape()
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         (scores, *_) = inputs
         assert scores
         return 4 * scores.numel

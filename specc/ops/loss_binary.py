@@ -7,7 +7,16 @@ from typing import ClassVar
 from specc.ops.activation import softplus
 from specc.ops.loss import Loss, Pairwise, fits, needs_floating, same_shape
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, OpError, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import same_dtype
 from specc.ops.spatial import reduced

@@ -6,7 +6,16 @@ from typing import ClassVar
 
 from specc.ops.loss import Loss, needs_floating, same_shape
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, OpError, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 
 

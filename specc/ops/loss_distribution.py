@@ -7,7 +7,15 @@ from typing import Literal
 
 from specc.ops.loss import Loss, Pairwise, needs_floating, same_shape
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, OpError, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import same_dtype
 

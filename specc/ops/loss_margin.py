@@ -6,7 +6,16 @@ from specc.ops.index import onnx_position
 from specc.ops.loss import Loss, needs_floating, same_shape
 from specc.ops.loss_class import ClassScores, class_axis, positions
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, OpError, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import same_dtype
 from specc.ops.spatial import reduced

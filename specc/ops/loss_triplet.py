@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from specc.ops.loss import Loss, needs_floating, same_shape
 from specc.ops.op import (
-    Code, OnnxBuilder, OpError, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    OnnxBuilder,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import same_dtype
 from specc.ops.spatial import reduced

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, OpError, Outputs, Ref, TensorType, TorchWriter, example, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    OpError,
+    Outputs,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    param,
 )  # fmt: skip
 from specc.ops.pad import padded
 from specc.ops.pool import (
-    CEIL_MODE, INPUTS, KERNEL, PADDING, STRIDE, UNBATCHED, Pool, both_forms, plain_examples,
+    CEIL_MODE,
+    INPUTS,
+    KERNEL,
+    PADDING,
+    STRIDE,
+    UNBATCHED,
+    Pool,
+    both_forms,
+    plain_examples,
 )  # fmt: skip
 from specc.ops.shapes import product
 from specc.ops.spatial import PerAxis, batched, unbatched

@@ -8,7 +8,16 @@ from typing import Any, ClassVar, Literal
 
 from specc.ops.arithmetic import floating
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.reduce import Reduction, element_count, floating_only, reduce_node, reduced_axes
 from specc.ops.shapes import product

@@ -7,8 +7,20 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Raw, Ref, Size, TensorType, TorchWriter, Weights, example, op,
-    param, weight,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Raw,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    Weights,
+    example,
+    op,
+    param,
+    weight,
 )  # fmt: skip
 from specc.ops.shapes import axis
 from specc.ops.spatial import reduced
@@ -98,7 +110,7 @@ class Normalization(Op):
         yield weight("mean", self._shape(input), input.dtype, buffer=True)
         yield weight("std", self._shape(input), input.dtype, buffer=True)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         return 2 * outputs[0].numel
 
     def torch(self, py: TorchWriter, input: Code) -> str:
@@ -140,7 +152,7 @@ class Normalize(Op):
             raise OpError("T404", f"`normalize` needs floating-point values, got {input.dtype}")
         return input
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         return 3 * outputs[0].numel
 
     def torch(self, py: TorchWriter, input: Code) -> str:

@@ -117,11 +117,11 @@ class Op:
     torch: Callable[..., str | Code]
     onnx: Callable[..., Ref | tuple[Ref, ...]]
 
-    def weights(self, *inputs: Any, **named: Any) -> Weights:  # noqa: ARG002
+    def weights(self, *inputs: Any, **named: Any) -> Weights:
         """The parameters and buffers it owns, named as in PyTorch's module."""
         yield from ()
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         """Floating-point operations, a multiply-add counted as two; default: one per output."""
         if self.check == "exact":
             return 0
@@ -228,7 +228,26 @@ def weight(
 
 
 __all__ = [
-    "REGISTRY", "REQUIRED", "Code", "DType", "Example", "Exactness", "OnnxBuilder", "Op",
-    "OpError", "Outputs", "Param", "Raw", "Ref", "Size", "TensorType", "TorchWriter", "Weights",
-    "as_outputs", "example", "op", "param", "weight",
+    "REGISTRY",
+    "REQUIRED",
+    "Code",
+    "DType",
+    "Exactness",
+    "Example",
+    "OnnxBuilder",
+    "Op",
+    "OpError",
+    "Outputs",
+    "Param",
+    "Raw",
+    "Ref",
+    "Size",
+    "TensorType",
+    "TorchWriter",
+    "Weights",
+    "as_outputs",
+    "example",
+    "op",
+    "param",
+    "weight",
 ]  # fmt: skip

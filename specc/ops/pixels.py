@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 
 

@@ -10,8 +10,19 @@ from specc.ops.arithmetic import floating, require_dtype, require_tensor
 from specc.ops.division import trunc
 from specc.ops.kernels import widened
 from specc.ops.op import (
-    Code, DType, Example, Exactness, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter,
-    example, op, param,
+    Code,
+    DType,
+    Exactness,
+    Example,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 
 Lowering = str | Callable[[OnnxBuilder, Ref], Ref]

@@ -6,13 +6,22 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from specc.ops.op import (
-    Code, DType, Example, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op,
+    Code,
+    DType,
+    Example,
+    OnnxBuilder,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
     param,
 )  # fmt: skip
 from specc.ops.pad import padded
 from specc.ops.shapes import product
 from specc.ops.spatial import PerAxis, Spatial, batched, unbatched
-
 
 KERNEL: Any = param(ge=1, doc="size of a window")
 STRIDE: Any = param(default=None, ge=1, doc="step; `null`: the window's size")
@@ -117,7 +126,7 @@ class AvgPool(Pool):
         self._require_whole_window(input)
         return self.pooled_type(input)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         return product(self.sizes("kernel_size")) * outputs[0].numel
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
@@ -167,7 +176,7 @@ class LPPool(Pool):
         self._require_whole_window(input)
         return self.pooled_type(input)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         return (2 * product(self.sizes("kernel_size")) + 2) * outputs[0].numel
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:

@@ -8,7 +8,14 @@ from typing import ClassVar
 from specc.ops.arithmetic import Binary, floating, require_dtype
 from specc.ops.kernels import widened
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Ref, TensorType, TorchWriter, example, op,
+    Code,
+    DType,
+    OnnxBuilder,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
 )  # fmt: skip
 from specc.ops.pointwise import log1p
 

@@ -11,7 +11,16 @@ from specc.ops.create import DTypeName
 from specc.ops.fill import Created, filled
 from specc.ops.index import STATE_MIN, onnx_position
 from specc.ops.op import (
-    DType, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    DType,
+    OnnxBuilder,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 
 LISTED = 4096

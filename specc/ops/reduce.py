@@ -8,7 +8,18 @@ from typing import Any, ClassVar
 from specc.ops.arithmetic import require_dtype, require_tensor
 from specc.ops.kernels import NARROW
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import axis, product
 

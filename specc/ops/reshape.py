@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 from specc.ir.dims import Dim
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import axis, product
 

@@ -12,7 +12,18 @@ from specc.ops import adaptive_pool
 from specc.ops.antialias import antialias_weights
 from specc.ops.nearest import gathered, resize_agrees
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Raw, Ref, Size, TensorType, TorchWriter, example, op,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Raw,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
     param,
 )  # fmt: skip
 from specc.ops.shapes import as_tuple, require_positive, require_rank
@@ -120,7 +131,7 @@ class Resampling(Op):
                 param="antialias",
             )  # fmt: skip
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         if "nearest" in self.mode:
             return 0
         taps: int = (4 if self.mode == "bicubic" else 2) ** (outputs[0].rank - 2)

@@ -6,7 +6,15 @@ import math
 
 from specc.ir.dims import Dim
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, Ref, TensorType, TorchWriter, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    Ref,
+    TensorType,
+    TorchWriter,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.writers import ATOM, NOT, UNARY
 

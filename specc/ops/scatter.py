@@ -10,7 +10,18 @@ from specc.ops.gather import require_within
 from specc.ops.index import onnx_slice, require_indices
 from specc.ops.kernels import NARROW, widened
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import axis, broadcast, require_rank
 

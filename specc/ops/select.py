@@ -13,7 +13,18 @@ from specc.ops.index import (
     require_indices,
 )
 from specc.ops.op import (
-    Code, OnnxBuilder, Op, OpError, Outputs, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Outputs,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import axis, require_rank
 

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from specc.ops.activation import Unary, as_function
 from specc.ops.op import (
-    Code, OnnxBuilder, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    OnnxBuilder,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.shapes import axis, require_rank
 
@@ -28,7 +36,7 @@ class AlongAxis(Unary):
         vector = g.op("Unsqueeze", x, g.const([0]), type=x.type.with_shape(1))
         return g.op("Squeeze", g.op(op_type, vector, axis=0), g.const([0]), type=x.type)
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         # Maximum, difference, exponential, sum and quotient.
         return 5 * outputs[0].numel
 
@@ -88,7 +96,7 @@ class Softmax2d(Unary):
     def torch(self, py: TorchWriter, input: Code) -> str:
         return f"{py.layer('nn.Softmax2d')}({input})"
 
-    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:  # noqa: ARG002
+    def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         return 5 * outputs[0].numel
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:

@@ -9,7 +9,17 @@ from specc.ir.types import result_type
 from specc.ops.arithmetic import require_dtype, require_tensor
 from specc.ops.kernels import NARROW, widened
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, Op, OpError, Ref, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    Op,
+    OpError,
+    Ref,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.pointwise import number
 from specc.ops.shapes import broadcast

@@ -8,7 +8,17 @@ from typing import Any
 from specc.ir.dims import Dim  # noqa: F401 - it stands in annotations
 from specc.ops.expand import onnx_expand
 from specc.ops.op import (
-    Code, DType, OnnxBuilder, OpError, Ref, Size, TensorType, TorchWriter, example, op, param,
+    Code,
+    DType,
+    OnnxBuilder,
+    OpError,
+    Ref,
+    Size,
+    TensorType,
+    TorchWriter,
+    example,
+    op,
+    param,
 )  # fmt: skip
 from specc.ops.pool import INPUTS, LETTERS, STRIDE, UNBATCHED
 from specc.ops.shapes import as_tuple, product, require_shape

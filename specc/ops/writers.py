@@ -104,7 +104,7 @@ class OnnxBuilder(Protocol):
         """The version of the operator set that is written."""
 
     def op(
-        self, op_type: str, *inputs: Ref | None, type: TensorType | None = None, **attributes: Any  # noqa: A002
+        self, op_type: str, *inputs: Ref | None, type: TensorType | None = None, **attributes: Any
     ) -> Ref:
         """Add a node with one result; attributes that are `None` are left out.
 

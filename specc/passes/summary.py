@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from specc.ir.dims import Size, evaluate, symbols
 from specc.ir.graph import Call, DimInfo, Graph, Weight

@@ -12,7 +12,7 @@ from typing import Any
 
 from specc.ops import REGISTRY
 from specc.ops.schema import EXPRESSION, op_schema
-from specc.spec.sources import AUGMENTATIONS, SOURCE_SETTINGS
+from specc.spec.sources import AUGMENTATIONS, SOURCE_SETTINGS, augmentation_schema
 
 LANGUAGE_VERSION = 1
 NAME = r"^([A-Za-z0-9_-]|\$\{[^}]*\})+(\.([0-9]+|\$\{[^}]*\}))?$"
@@ -102,6 +102,11 @@ SPLIT = _object(
         "shuffle": FLAG, "seed": {"type": "integer", "minimum": 0},
     }
 )  # fmt: skip
+AUGMENTATION = {
+    "type": "object",
+    "properties": {"op": {"enum": list(AUGMENTATIONS)}},
+    "required": ["op"],
+}
 SOURCE = _object(
     {
         "kind": {"enum": list(SOURCE_SETTINGS)}, "path": LIST_OR_TEXT,
@@ -110,13 +115,7 @@ SOURCE = _object(
         "unit": {"enum": ["char", "byte"]}, "window": _or_expression(POSITIVE),
         "stride": _or_expression(POSITIVE),
         "unknown": {"type": "string", "minLength": 1, "maxLength": 1},
-        "augment": {
-            "type": "array",
-            "items": {
-                "type": "object", "properties": {"op": {"enum": list(AUGMENTATIONS)}},
-                "required": ["op"],
-            },
-        },
+        "augment": {"type": "array", "items": AUGMENTATION},
         "doc": TEXT,
     },
     ["kind"],
@@ -252,6 +251,7 @@ def published_schema() -> dict[str, Any]:
         "then": patch,
         "else": {"$ref": "#/$defs/spec"},
     }
+    definitions |= {name: augmentation_schema(name) for name in AUGMENTATIONS}
     definitions["spec"] = SPEC
     made = {key: _with_references(value) for key, value in definitions.items()}
     return head | body | {"$defs": made | {"expression": EXPRESSION}}
@@ -276,6 +276,8 @@ def _with_references(schema: Any) -> Any:
     """Refer to what many places share: expressions, and lists of layers."""
     if schema is LAYERS:
         return {"$ref": "#/$defs/layers"}
+    if schema is AUGMENTATION:
+        return {**schema, "allOf": [_choice(n, {"op": {"const": n}}, "op") for n in AUGMENTATIONS]}
     if schema == EXPRESSION:
         return {"$ref": "#/$defs/expression"}
     if isinstance(schema, list):

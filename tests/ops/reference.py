@@ -73,4 +73,13 @@ def reference(
     raise LookupError(f"there is no reference for {name}")
 
 
-from tests.ops import reference_activation, reference_arithmetic, reference_attention, reference_dropout, reference_loss, reference_norm, reference_shape, reference_conv  # noqa: E402, F401 - it registers references
+from tests.ops import (  # noqa: E402, F401 - it registers references
+    reference_activation,
+    reference_arithmetic,
+    reference_attention,
+    reference_conv,
+    reference_dropout,
+    reference_loss,
+    reference_norm,
+    reference_shape,
+)

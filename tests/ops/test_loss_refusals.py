@@ -11,7 +11,6 @@ from specc.ops.op import DType, TensorType
 from tests.ops.test_ops import _input
 
 
-
 def kind(text: str) -> TensorType:
     """A tensor type; letters become sizes."""
     info = _input(text)

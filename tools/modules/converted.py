@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import onnx
 import torch
-from modules.case import Case, Expected
 from onnx import numpy_helper
-from torch import nn
+
+from modules.case import Case, Expected
 
 Attributes = dict[str, Any]
 Params = dict[str, Any]

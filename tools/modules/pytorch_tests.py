@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from modules.case import Case, Expected, Tensors, doubled, flat
 from torch import nn
 
+from modules.case import Case, Expected, Tensors, doubled, flat
 from specc.ops import REGISTRY, Op
 
 WITHOUT_MEANING = ("inplace", "device", "dtype", "size_average", "reduce")

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 import torch
-from modules.case import LAYER, Case, Expected, Outputs, doubled, flat
 
+from modules.case import LAYER, Case, Expected, Outputs, doubled, flat
 from specc.api.model import Model
 from specc.diagnostics.model import SpeccError
 from specc.ir.types import OpError

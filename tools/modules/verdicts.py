@@ -10,7 +10,6 @@ from itertools import groupby
 from modules.case import Case
 from modules.refused import Refusals
 from modules.trial import Outcome, Trial, tried
-
 from specc.parity.judge import Bounds, Stats, Yardstick
 
 
