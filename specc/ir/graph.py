@@ -165,6 +165,7 @@ class Interface:
 
 
 __all__ = [
-    "Call", "DimInfo", "Graph", "InputInfo", "Interface", "Node", "Origin", "Size", "Start", "Value",
+    "Call", "DimInfo", "Graph", "InputInfo", "Interface", "Node", "Origin", "Size", "Start",
+    "Value",
     "Weight",
 ]  # fmt: skip

@@ -157,5 +157,3 @@ unary("SELU", "F.selu", "Selu",
       "Self-normalizing ELU with fixed constants (https://arxiv.org/abs/1706.02515).")  # fmt: skip
 unary("Softsign", "F.softsign", _softsign, "`x / (1 + |x|)`.")
 unary("Tanhshrink", "F.tanhshrink", _tanhshrink, "`x - tanh(x)`.")
-
-

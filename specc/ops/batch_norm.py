@@ -63,9 +63,7 @@ class ChannelNorm(Op):
         return (2 if not self.affine else 4) * outputs[0].numel
 
     def torch(self, py: TorchWriter, input: Code) -> str:
-        layer = py.layer(
-            f"nn.{self.name}", num_features=self.channels(input.type), **self.given()
-        )
+        layer = py.layer(f"nn.{self.name}", num_features=self.channels(input.type), **self.given())
         return f"{layer}({input})"
 
     def scale_and_shift(self, g: OnnxBuilder, input: Ref) -> tuple[Ref, Ref]:

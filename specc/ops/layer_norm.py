@@ -74,9 +74,7 @@ class LayerNormBase(LastAxes):
 
     def normalized(self, g: OnnxBuilder, input: Ref, scale: Ref, shift: Ref | None) -> Ref:
         """The node of ONNX."""
-        return g.op(
-            "LayerNormalization", input, scale, shift, axis=-self.dims, epsilon=self.eps
-        )
+        return g.op("LayerNormalization", input, scale, shift, axis=-self.dims, epsilon=self.eps)
 
 
 @op("LayerNorm")

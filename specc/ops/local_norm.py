@@ -55,9 +55,7 @@ class LocalResponseNorm(AcrossChannels):
 
     def onnx(self, g: OnnxBuilder, input: Ref) -> Ref:
         if self.size % 2 and input.rank == 4:
-            return g.op(
-                "LRN", input, alpha=self.alpha, beta=self.beta, bias=self.k, size=self.size
-            )
+            return g.op("LRN", input, alpha=self.alpha, beta=self.beta, bias=self.k, size=self.size)
         kind, shape = input.type.dtype, input.type.shape
         # ONNX puts the window of an even size one channel further than PyTorch does.
         planes = (shape[0], 1, shape[1], product(shape[2:]))

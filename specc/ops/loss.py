@@ -35,9 +35,7 @@ def needs_floating(name: str, x: TensorType, argument: str | None = None) -> Ten
     return x
 
 
-def same_shape(
-    name: str, input: TensorType, target: TensorType, argument: str = "target"
-) -> None:
+def same_shape(name: str, input: TensorType, target: TensorType, argument: str = "target") -> None:
     """Raise `OpError` unless both shapes are equal: PyTorch would broadcast, mostly by mistake."""
     if input.shape == target.shape:
         return

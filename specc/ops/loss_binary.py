@@ -124,9 +124,7 @@ class BCELoss(BinaryLoss):
         self.check_values(input, target, weight=weight)
         return self.reduced(input)
 
-    def torch(
-        self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None
-    ) -> str:
+    def torch(self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None) -> str:
         return self.source(py, input, target, weight=weight)
 
     def onnx(self, g: OnnxBuilder, input: Ref, target: Ref, weight: Ref | None = None) -> Ref:
@@ -184,9 +182,7 @@ class MultiLabelSoftMarginLoss(BinaryLoss):
             raise OpError("T402", f"`{self.name}` needs an axis of classes, got {input}")
         return self.reduced(input.with_shape(*input.shape[:-1]))
 
-    def torch(
-        self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None
-    ) -> str:
+    def torch(self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None) -> str:
         return self.source(py, input, target, weight=weight)
 
     def onnx(self, g: OnnxBuilder, input: Ref, target: Ref, weight: Ref | None = None) -> Ref:

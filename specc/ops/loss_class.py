@@ -128,9 +128,7 @@ class CrossEntropyLoss(ClassLoss):
             self.check_indices(input, target)
         return self.reduced(positions(input))
 
-    def torch(
-        self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None
-    ) -> str:
+    def torch(self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None) -> str:
         return self.source(py, input, target, weight=weight)
 
     def onnx(self, g: OnnxBuilder, input: Ref, target: Ref, weight: Ref | None = None) -> Ref:
@@ -233,9 +231,7 @@ class NLLLoss(ClassLoss):
         self.check_indices(input, target)
         return self.reduced(positions(input))
 
-    def torch(
-        self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None
-    ) -> str:
+    def torch(self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None) -> str:
         return self.source(py, input, target, weight=weight)
 
     def onnx(self, g: OnnxBuilder, input: Ref, target: Ref, weight: Ref | None = None) -> Ref:

@@ -175,9 +175,7 @@ class MultiMarginLoss(ClassScores):
         self.check_indices(input, target)
         return self.reduced(positions(input))
 
-    def torch(
-        self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None
-    ) -> str:
+    def torch(self, py: TorchWriter, input: Code, target: Code, weight: Code | None = None) -> str:
         return self.source(py, input, target, weight=weight)
 
     def onnx(self, g: OnnxBuilder, input: Ref, target: Ref, weight: Ref | None = None) -> Ref:

@@ -54,9 +54,7 @@ class CTCLoss(Unlowered):
             )  # fmt: skip
         classes = log_probs.shape[-1]
         if isinstance(classes, int) and self.blank >= classes:
-            raise OpError(
-                "T402", f"there is no class {self.blank} among {classes}", param="blank"
-            )
+            raise OpError("T402", f"there is no class {self.blank} among {classes}", param="blank")
 
     def torch(
         self, py: TorchWriter, log_probs: Code, targets: Code, input_lengths: Code,

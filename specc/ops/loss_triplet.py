@@ -26,9 +26,7 @@ class Triplet(Loss):
         default=False, doc="measure from the positive where it is nearer to the negative"
     )
 
-    def infer(
-        self, anchor: TensorType, positive: TensorType, negative: TensorType
-    ) -> TensorType:
+    def infer(self, anchor: TensorType, positive: TensorType, negative: TensorType) -> TensorType:
         needs_floating(self.name, anchor, "anchor")
         if not anchor.rank:
             raise OpError("T402", f"`{self.name}` needs vectors, got {anchor}")

@@ -131,7 +131,9 @@ class LSTM(Recurrent):
         example("N T 6", hidden_size=5, bidirectional=True, batch_first=True, bias=False),
         example("T 6", "2 5", "2 5", hidden_size=5, bidirectional=True),
         example("T N 6", hidden_size=5, proj_size=3, bidirectional=True),
-        example("N T 6", "2 N 3", "2 N 5", hidden_size=5, proj_size=3, num_layers=2, batch_first=True),
+        example(
+            "N T 6", "2 N 3", "2 N 5", hidden_size=5, proj_size=3, num_layers=2, batch_first=True
+        ),
         example(
             "T N 6", "4 N 3", "4 N 5", hidden_size=5, proj_size=3, num_layers=2, bidirectional=True
         ),

@@ -74,7 +74,9 @@ class InputNames(NamedTuple):
     variadic: bool
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=False, field_specifiers=(param,))
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, eq_default=False, field_specifiers=(param,)
+)
 class Op:
     """An operator with its parameters bound. Subclasses are registered with `@op`.
 

@@ -40,7 +40,10 @@ class AlongAxis(Unary):
         # Maximum, difference, exponential, sum and quotient.
         return 5 * outputs[0].numel
 
-    examples = (example("N 8", dim=-1), example("N 3 5", dim=1), example("N T 4", dim=-3), example("", dim=0))
+    examples = (
+        example("N 8", dim=-1), example("N 3 5", dim=1), example("N T 4", dim=-3),
+        example("", dim=0),
+    )  # fmt: skip
 
 
 @op("Softmax")

@@ -120,7 +120,7 @@ class OnnxBuilder(Protocol):
         """A parameter or buffer of this layer, under its name in the `state_dict`."""
 
     def transposed(self, value: Ref, *perm: int) -> Ref:
-        """The value with its axes permuted (default: reversed); a weight becomes a stored tensor."""
+        """The value with its axes permuted (default: reversed); a weight is stored that way."""
 
     def packed(self, names: Sequence[str], order: Sequence[int], shape: Sequence[Size]) -> Ref:
         """Weights of this layer as one stored tensor of this shape.

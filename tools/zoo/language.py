@@ -196,6 +196,56 @@ def t5(
     )  # fmt: skip
 
 
+CLIP_OUTPUTS = ("logits_per_image", "logits_per_text", "text_embeds", "image_embeds")
+
+
+def clip(
+    name: str, parameters: int, patch: int, vision: tuple[int, int], text: tuple[int, int],
+    projection: int,
+) -> Original:  # fmt: skip
+    """CLIP of one size, each tower as (width, heads). The attention of both is
+    `scaled_dot_product_attention`, causal in the text.
+    """
+    towers = {
+        f"{tower}_config": {
+            "hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": heads,
+            "num_hidden_layers": 2, "projection_dim": projection,
+        }
+        for tower, (width, heads) in (("vision", vision), ("text", text))
+    }  # fmt: skip
+    towers["vision_config"] |= {"patch_size": patch, "image_size": 4 * patch}
+    # With 2, the end of a text is where the published checkpoints look for it: at its highest
+    # number.
+    towers["text_config"] |= {"vocab_size": VOCABULARY, "eos_token_id": 2}
+    return Original(
+        spec=f"multimodal/{name}.json", library="transformers", parameters=parameters,
+        make=_maker(
+            "CLIPModel", "CLIPConfig", projection_dim=projection, attn_implementation="sdpa",
+            **towers,
+        ),
+        inputs=lambda: {
+            "input_ids": tokens(3, 19, VOCABULARY), "pixel_values": pixels(2, 4 * patch),
+        },
+        call=lambda model, inputs: {n: model(**inputs)[n] for n in CLIP_OUTPUTS},
+        reduced=(
+            "params.text_layers=2", "params.vision_layers=2", f"params.vocab_size={VOCABULARY}",
+            f"params.image_size={4 * patch}",
+        ),
+        small=(
+            "params.text_layers=2", "params.vision_layers=2", "params.text_width=32",
+            "params.text_heads=4", "params.vision_width=24", "params.vision_heads=3",
+            "params.projection=16", "params.vocab_size=50", "params.max_positions=24",
+            "params.patch_size=4", "params.image_size=12", "dims.length.example=7",
+        ),
+        opsets=(20, 23),
+    )  # fmt: skip
+
+
+def pixels(batch: int, size: int) -> torch.Tensor:
+    """Random square images."""
+    return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
 ORIGINALS = [
     gpt2("gpt2", 124_439_808, 768, 12),
     bert("bert", 109_482_240, 768, 12),
@@ -205,4 +255,5 @@ ORIGINALS = [
     llama("tinyllama_1b", 1_100_048_384, 2048, 5632, 32, 4, theta=10_000.0),
     DECODE,
     t5("t5_small", 60_506_624, 512, 2048, 8),
+    clip("clip_vit_b_32", 151_277_313, 32, (768, 12), (512, 8), 512),
 ]
