@@ -46,21 +46,25 @@ class Lines:
 
     def on_note(self, text: str) -> None:
         """Say what is worth knowing."""
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """A line for people."""
         self.out.say(text)
 
     def on_start(self, plan: RunPlan) -> None:
         """Say what is about to happen."""
         rows = ", ".join(f"{count:,} {split}" for split, count in plan.rows.items() if count)
         self.epochs = -(-plan.steps // max(plan.steps_per_epoch, 1))
-        self.out.say(f"training {self.name}: {plan.parameters:,} parameters on {rows} rows")
+        self.say(f"training {self.name}: {plan.parameters:,} parameters on {rows} rows")
         if plan.done:
-            self.out.say(f"resumed after step {plan.done:,} of {plan.steps:,}")
+            self.say(f"resumed after step {plan.done:,} of {plan.steps:,}")
 
     def on_step(self, progress: Progress) -> None:
         """Say something if an epoch takes long."""
         if time.monotonic() - self.said > 15:
             self.said = time.monotonic()
-            self.out.say(
+            self.say(
                 f"step {progress.step:,} of {progress.steps:,}, loss {progress.loss:.4g}, "
                 f"{progress.samples_per_second:,.0f} samples/s"
             )
@@ -69,17 +73,17 @@ class Lines:
         """Say an epoch's numbers."""
         self.said = time.monotonic()
         mark = "  *" if record.is_best else ""
-        self.out.say(f"epoch {record.epoch:>3}/{self.epochs}  {_numbers(record.scores)}{mark}")
+        self.say(f"epoch {record.epoch:>3}/{self.epochs}  {_numbers(record.scores)}{mark}")
 
     def on_end(self, result: TrainResult) -> None:
         """Say how it ended and where it is."""
         best = f", best epoch {result.best_epoch}" if result.best_epoch else ""
-        self.out.say(
+        self.say(
             f"{result.stopped.replace('_', ' ')} after {result.epochs} epochs{best}: "
             f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
         )
-        self.out.say(_numbers(result.metrics))
-        self.out.say(f"run: {result.folder}")
+        self.say(_numbers(result.metrics))
+        self.say(f"run: {result.folder}")
 
 
 class Bar(Lines):
@@ -88,6 +92,10 @@ class Bar(Lines):
     def __init__(self, out: Output, name: str, bar: Any) -> None:
         super().__init__(out, name)
         self.bar, self.task = bar, None
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def on_start(self, plan: RunPlan) -> None:
         """Start the bar."""
@@ -106,7 +114,8 @@ class Bar(Lines):
 
 
 def _is_interactive(out: Output) -> bool:
-    return sys.stderr.isatty() and not out.as_json and not out.quiet
+    on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+    return on_terminal and not out.as_json and not out.quiet
 
 
 @contextmanager

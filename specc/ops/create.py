@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from specc.ir.graph import Weight
 from specc.ops.op import (
+    Code,
     DType,
     OnnxBuilder,
     Op,
@@ -103,10 +104,15 @@ def _lists(value: Any, dtype: DType | None = None, shape: tuple[int, ...] = ()) 
 class Buffer(Op):
     """A constant tensor; the layer's own path is its name in the `state_dict`.
 
-    Shape: that of the nested lists in `value`, or `shape` filled with the one number.
+    Its values are listed, or computed from other constants when the model is made.
+
+    Shape: that of the nested lists in `value`, or `shape` filled with the one number, or that of
+    `source`.
     """
 
-    value: int | float | bool | tuple[Any, ...] = param(doc="nested lists, or one number")
+    value: int | float | bool | tuple[Any, ...] | None = param(
+        default=None, doc="nested lists, or one number"
+    )
     shape: tuple[int, ...] | None = param(default=None, ge=0, doc="sizes to fill with the number")
     dtype: DTypeName | None = param(
         default=None, doc="element type; default: `float32`, `int64` or `bool`, as the values are"
@@ -115,7 +121,11 @@ class Buffer(Op):
 
     check = "exact"
 
-    def infer(self) -> TensorType:
+    def infer(self, source: TensorType | None = None) -> TensorType:
+        if source:
+            return self._computed(source)
+        if self.value is None:
+            raise OpError("S102", "`Buffer` needs `value`, or a constant in `from`")
         sizes = _sizes(self.value)
         if self.shape is not None and isinstance(self.value, tuple) and sizes != self.shape:
             raise OpError("T401", f"`value` has the sizes {sizes}", param="shape")
@@ -123,6 +133,14 @@ class Buffer(Op):
         for number in _flat(self.value):
             stored(number, dtype, "value")
         return TensorType(dtype, sizes if self.shape is None else self.shape)
+
+    def _computed(self, source: TensorType) -> TensorType:
+        for name in ("value", "shape"):
+            if getattr(self, name) is not None:
+                raise OpError("S104", f"`{name}` has no use beside `from`", param=name)
+        for axis in range(source.rank):
+            source.static(axis, "it is computed when the model is made")
+        return source.with_dtype(DType(self.dtype)) if self.dtype else source
 
     def _dtype(self) -> DType:
         if self.dtype:
@@ -134,10 +152,13 @@ class Buffer(Op):
             return DType.float32
         return DType.int64 if int in kinds else DType.bool
 
-    def weights(self) -> Weights:
-        yield Weight("", self.infer(), is_buffer=True, persistent=self.persistent)
+    def weights(self, source: TensorType | None = None) -> Weights:
+        yield Weight("", self.infer(source), is_buffer=True, persistent=self.persistent)
 
-    def torch(self, py: TorchWriter) -> str:
+    def torch(self, py: TorchWriter, source: Code | None = None) -> str:
+        if source:
+            converted = f"{source.atom}.to(torch.{self.dtype})" if self.dtype else str(source)
+            return py.tensor(converted, buffer=True, persistent=self.persistent)
         out = self.infer()
         dtype = {"dtype": f"torch.{out.dtype}"} if self._needs_dtype(out) else {}
         if self.shape is None or isinstance(self.value, tuple):
@@ -149,9 +170,11 @@ class Buffer(Op):
     def _needs_dtype(self, out: TensorType) -> bool:
         return self.dtype is not None and out.dtype is not Buffer(value=self.value)._dtype()
 
-    def onnx(self, g: OnnxBuilder) -> Ref:
+    def onnx(self, g: OnnxBuilder, source: Ref | None = None) -> Ref:
         if self.persistent:
             return g.weight("")
+        if source:
+            return g.cast(source, self.infer(source.type).dtype)
         dtype = self.infer().dtype
         return g.const(_lists(self.value, dtype, self.shape or ()), dtype)
 

@@ -11,6 +11,7 @@ from specc.ir.graph import Value
 from specc.ir.types import OpError, TensorType
 from specc.ops import REGISTRY, Op, as_outputs
 from specc.ops.schema import coerce, plain
+from specc.passes.constants import varying
 from specc.passes.maker import Maker
 from specc.passes.part import Input, Made
 from specc.passes.scope import POISON, Scope
@@ -118,7 +119,18 @@ class OpMaker(Maker):
         filled = self._with_numbers(path, list(inputs), params)
         bound = self.cls(**{k: v for k, v in params.items() if k in self.cls.params})
         made = self.applied(bound, path, filled)
-        return made._replace(inputs=tuple(filled)) if made else None
+        if made is None or not self._is_made_of_constants(bound, filled):
+            return None
+        return made._replace(inputs=tuple(filled))
+
+    def _is_made_of_constants(self, bound: Op, inputs: Sequence[Value | None]) -> bool:
+        """Whether a buffer's values are known when the model is made; others need not be."""
+        source = inputs[0] if inputs and bound.name == "Buffer" else None
+        cause = varying(source, self.part.nodes) if source else None
+        if cause:
+            hint = None if source is cause else f"`{cause.name}` is none"
+            self.fault("a `Buffer` is computed from constants", self.layer.pointer, "R306", hint)
+        return cause is None
 
     def _with_numbers(
         self, path: str, inputs: list[Value | None], params: dict[str, Any]

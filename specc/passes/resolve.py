@@ -142,9 +142,10 @@ def evaluated_section(
     out = Diagnostics()
     scope = Scope(new_context(spec.document, out), {})
     _add_params(spec, scope)
-    if key == "data":
-        # A column's axis may be as long as an input's: nothing else there is a symbolic size.
-        _add_dims(spec, scope, declared_dims(spec, scope))
     add_lets(scope, spec.section("let"), ("let",))
-    section = spec.section(key)
-    return {k: v if k in leave else scope.evaluate(v, (key, k)) for k, v in section.items()}, out
+    found = {}
+    for name, value in spec.section(key).items():
+        # A column may be as long as a symbolic axis of an input; all else is known by now.
+        own = spec_scope(spec, scope.context) if (key, name) == ("data", "columns") else scope
+        found[name] = value if name in leave else own.evaluate(value, (key, name))
+    return found, out

@@ -26,10 +26,12 @@ GAIN = 0.5
 
 
 class Compiled:
-    """A function that is compiled at its first call; the function itself where that fails."""
+    """A function that is compiled at its first call; a plain one where that fails."""
 
-    def __init__(self, function: Callable[..., Any], note: Note, **options: Any) -> None:
-        self._plain, self._note = function, note
+    def __init__(
+        self, function: Callable[..., Any], note: Note, plain: Callable[..., Any], **options: Any
+    ) -> None:
+        self._plain, self._note = plain, note
         self._run = torch.compile(function, **options)
         self._proven = self.failed = False
 
@@ -41,7 +43,7 @@ class Compiled:
             # Dynamo takes the gradients into the program only if it is told to.
             with torch._dynamo.config.patch(trace_autograd_ops=True):
                 result = self._run(*arguments)
-        # Compilers fail in many ways; the plain function shows whether the fault is its own.
+        # Compilers fail in many ways; the plain function shows whether the fault is the model's.
         except Exception as error:
             self._note(f"not compiled: {_reason(error)}")
             self._run, self.failed = self._plain, True
@@ -79,7 +81,9 @@ class WholeStep:
             _make_importable(module)
         # Schedulers warn unless the wrapped `step` was called, which is not in the program.
         eager.optimizer._opt_called = True  # type: ignore[attr-defined]
-        self.program = Compiled(self._step, note, fullgraph=True, dynamic=False)
+        self.program = Compiled(
+            self._step, note, self._plain_step, fullgraph=True, dynamic=False
+        )
 
     def fits(self, group: Group) -> bool:
         """Whether the program was made for groups of this size."""
@@ -95,12 +99,13 @@ class WholeStep:
         loss: Tensor = self.program(group[0][0])
         return loss
 
-    def undo(self) -> None:
-        """Give the optimizer back as it was."""
+    def _plain_step(self, batch: Batch) -> Tensor:
+        """The eager step, after which this object is of no more use."""
         for options, before in zip(self.eager.optimizer.param_groups, self._before, strict=True):
             options |= {key: before[key] for key in IMPLEMENTATIONS if key in before}
             if not isinstance(before["lr"], Tensor):
                 options["lr"] = float(options["lr"])
+        return self.eager([(batch, self.rows)])
 
     def _attach(self) -> None:
         for parameter in self.eager.parameters:
@@ -179,7 +184,6 @@ class ChosenStep:
             self.whole = WholeStep(self.eager, group, self.note)
         loss = self.whole(group)
         if self.whole.program.failed:
-            self.whole.undo()
             self.whole, self.compiled = None, False
         return loss
 

@@ -81,7 +81,7 @@ def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
         tuple(info.name for info in job.interface.inputs),
         tuple(name for name, _ in job.interface.outputs),
         tuple(job.loss_inputs),
-        Compiled(module, note) if settings.compile == "model" else None,
+        Compiled(module, note, module) if settings.compile == "model" else None,
     )
     parts, columns = job.dataset.parts, job.dataset.columns
     batches = batches_of(parts["train"], columns, settings.batch_size, job.device)

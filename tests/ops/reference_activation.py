@@ -19,6 +19,10 @@ TORCH_ONNX_CANNOT |= {
     "Threshold": "the TorchScript exporter knows the threshold 0 only",
     "threshold": "the TorchScript exporter knows the threshold 0 only",
 }
+TORCH_ONNX_CANNOT |= {
+    f"{name}-3": "writes a node without an axis, which ONNX Runtime refuses"
+    for name in ("Softmax", "LogSoftmax", "Softmin", "softmax", "log_softmax", "softmin")
+}
 TORCH_ONNX_CANNOT |= dict.fromkeys(
     ("LogSigmoid-1", "logsigmoid-1"), "the TorchScript exporter takes the logarithm of a sigmoid"
 )

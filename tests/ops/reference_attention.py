@@ -28,6 +28,7 @@ TORCH_ONNX_CANNOT |= {
     "cosine_similarity-3": "takes the length before it broadcasts",
     "cosine_similarity-4": "takes the length before it broadcasts",
     **{f"EmbeddingBag-{i}": "refuses padding_idx" for i in (3, 4, 5)},
+    **{f"LSTM-{i}": "refuses projections" for i in (5, 6, 7, 8)},
     "scaled_dot_product_attention-8": "refuses enable_gqa",
     "scaled_dot_product_attention-9": "refuses enable_gqa",
     "scaled_dot_product_attention-10": "refuses enable_gqa",

@@ -49,6 +49,7 @@ TORCH_ONNX_CANNOT |= {
     "probabilities as target"
     for i in range(5, 14)
 }
+TORCH_ONNX_CANNOT["KLDivLoss-4"] = "gives 0 for negative targets, of which PyTorch makes NaN"
 TORCH_ONNX_CANNOT["NLLLoss-3"] = "the TorchScript exporter needs a batch axis"
 TORCH_ONNX_CANNOT["TripletMarginWithDistanceLoss"] = (
     "the TorchScript exporter's distance rounds more than the bound allows"

@@ -14,7 +14,10 @@ from specc.ir.dims import evaluate, symbol
 from specc.ir.types import DType, OpError, TensorType
 from specc.ops import REGISTRY
 from specc.ops.op import Example
+from specc.passes.resolve import resolve
+from specc.runtime.build import compile_graph
 from specc.runtime.export import model_bytes, onnx_model
+from specc.spec.load import load_spec
 from specc.targets.onnx_graph import onnx_graph
 from tests.ops.test_ops import _session, built
 
@@ -78,6 +81,40 @@ def test_int64_maxima_have_no_onnx_form() -> None:
     with pytest.raises(OpError) as caught:
         onnx_graph(graph)
     assert caught.value.code == "T407"
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_unpooling_puts_the_maxima_back_where_pooling_found_them(axes: int) -> None:
+    sizes = ["batch", 3, *([9, 8, 7][:axes])]
+    made = {
+        "specc": 1, "name": "there_and_back", "inputs": {"x": {"shape": sizes}},
+        "layers": [
+            {"name": "pool", "op": f"MaxPool{axes}d", "kernel_size": 2, "return_indices": True},
+            {
+                "op": f"MaxUnpool{axes}d", "kernel_size": 2, "from": ["pool.0", "pool.1"],
+                "output_size": sizes[2:],
+            },
+        ],
+    }  # fmt: skip
+    spec, _ = load_spec(made)
+    assert spec
+    graph, found = resolve(spec)
+    assert graph, found.items
+    x = torch.randn(2, 3, *sizes[2:])
+    pool = getattr(torch.nn, f"MaxPool{axes}d")(2, return_indices=True)
+    wanted = getattr(torch.nn, f"MaxUnpool{axes}d")(2)(*pool(x), output_size=x.shape)
+    module = compile_graph(graph)
+    data = model_bytes(onnx_model(onnx_graph(graph, 17), module.state_dict()))
+    (exported,) = _session(data).run(None, {"x": x.numpy()})
+    assert torch.equal(module(x), wanted)
+    assert torch.equal(torch.from_numpy(exported), wanted)
+
+
+def test_unpooling_refuses_a_size_that_the_pooling_cannot_have_had() -> None:
+    types = [TensorType(dtype, (2, 4, 4)) for dtype in (DType.float32, DType.int64)]
+    with pytest.raises(OpError) as caught:
+        REGISTRY["MaxUnpool1d"](kernel_size=2, output_size=(10,)).infer(*types)
+    assert (caught.value.code, caught.value.param) == ("T405", "output_size")
 
 
 @pytest.mark.parametrize("name", ["MaxPool1d", "AvgPool1d"])

@@ -130,9 +130,9 @@ def trained(
     return result.folder, [json.loads(line)["train"]["loss"] for line in lines]
 
 
-def memory(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def memory(arrays: dict[str, np.ndarray], **shapes: list[Any]) -> dict[str, Any]:
     columns = {
-        name: {"from": name, "dtype": str(array.dtype), "shape": list(array.shape[1:])}
+        name: {"dtype": str(array.dtype), "shape": shapes.get(name, list(array.shape[1:]))}
         for name, array in arrays.items()
     }
     return {"source": {"kind": "memory"}, "columns": columns, "split": {"train": 0.8, "val": 0.2}}
@@ -205,8 +205,8 @@ def test_experts_learn_with_two_losses(tmp_path: Path) -> None:
     arrays = {"x": x, "target": np.abs(x)}
     loss = [{"op": "MSELoss", "from": ["y", "target"]}, {"formula": "balance", "weight": 0.01}]
     source = document(
-        "mixture_of_experts", params={"width": 6, "hidden": 12}, data=memory(arrays),
-        inputs={"x": {"shape": ["batch", 7, 6]}}, train={"loss": loss, **ADAM},
+        "mixture_of_experts", params={"width": 6, "hidden": 12},
+        data=memory(arrays, target=["${seq}", "${width}"]), train={"loss": loss, **ADAM},
     )  # fmt: skip
     folder, losses = trained(specc.load(source), tmp_path, arrays)
     assert losses[-1] < 0.5 * losses[0]
@@ -222,9 +222,8 @@ def test_the_tagger_learns_tags_and_skips_padding(tmp_path: Path) -> None:
         {"op": "CrossEntropyLoss", "from": ["by_class", "tag"], "ignore_index": -1},
     ]}  # fmt: skip
     source = document(
-        "gru_tagger", params={"words": 12, "tags": 3}, data=memory(arrays),
-        inputs={"tokens": {"shape": ["batch", 8], "dtype": "int64", "high": 12}},
-        train={"loss": loss, **ADAM | {"epochs": 3}},
+        "gru_tagger", params={"words": 12, "tags": 3},
+        data=memory(arrays, tag=["${seq}"]), train={"loss": loss, **ADAM | {"epochs": 3}},
     )  # fmt: skip
     _, losses = trained(specc.load(source), tmp_path, arrays)
     assert losses[-1] < 0.2 * losses[0]

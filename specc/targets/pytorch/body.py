@@ -24,6 +24,7 @@ class Body:
         self.layers: dict[str, Constructor] = {}
         self.tensors: dict[str, str] = {}
         self.lines: list[Line] = []
+        self.setup: list[str] = []
         self.support: dict[str, None] = {}
         self.after: list[str] = []
         self.inputs: list[str] = []

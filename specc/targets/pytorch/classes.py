@@ -35,6 +35,7 @@ class Class:
     sequence: Constructor | None = None
     """The layers of a class that is an `nn.Sequential`, instead of `layers` and `lines`."""
     tensors: list[str] = field(default_factory=list)
+    """Lines of the constructor that make parameters and buffers."""
 
 
 class Classes:
@@ -121,7 +122,8 @@ def _skeleton(body: Body) -> Any:
     lines = tuple(_without_numbers(line.text) for line in body.lines)
     ranks = tuple(line.type.rank if line.type else None for line in body.lines)
     tensors = tuple((name, _without_numbers(text)) for name, text in body.tensors.items())
-    return layers, lines, ranks, tensors, tuple(body.after), tuple(body.inputs)
+    setup = tuple(map(_without_numbers, body.setup))
+    return layers, lines, ranks, setup, tensors, tuple(body.after), tuple(body.inputs)
 
 
 def _without_numbers(text: str) -> tuple[str, ...]:
@@ -181,10 +183,8 @@ class Merger:
             self._line([body.lines[i] for body in self.bodies], attributes)
             for i in range(len(self.bodies[0].lines))
         ]
-        tensors = [
-            self._text([body.tensors[name] for body in self.bodies], None)
-            for name in self.bodies[0].tensors
-        ]
+        made = [[*body.setup, *body.tensors.values()] for body in self.bodies]
+        tensors = [self._text(list(texts), None) for texts in zip(*made, strict=True)]
         chains = [body.sequential for body in self.bodies if body.sequential]
         sequence = self._layer(chains) if chains else None
         self.arguments = self._ordered()

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from specc.ir.dims import Dim, Size, Symbol, render, symbol
-from specc.ir.graph import Call, Node, Value
+from specc.ir.graph import Call, Graph, Node, Value
 from specc.ir.types import OpError, TensorType
 from specc.ops.writers import Code
 from specc.targets.pytorch.constructor import Constructor
@@ -28,6 +28,23 @@ class Line(NamedTuple):
 _is_own_tensor = re.compile(r"self(\.[A-Za-z_]\w*)+").fullmatch
 
 
+def _computed_once(graph: Graph) -> set[Node]:
+    """The nodes that only buffers take, directly or through one another."""
+    found: set[Node] = set()
+    if not any(_is_buffer(node) and node.inputs for node in graph.nodes):
+        return found
+    for node in reversed(graph.nodes):
+        takers = [n for n in graph.nodes if any(v in node.outputs for v in n.inputs)]
+        kept = any(v in node.outputs for _, v in graph.outputs)
+        if takers and not kept and all(n in found or _is_buffer(n) for n in takers):
+            found.add(node)
+    return found
+
+
+def _is_buffer(node: Node) -> bool:
+    return getattr(node.op, "name", "") == "Buffer"
+
+
 class Forward:
     """Writes the lines of `forward`."""
 
@@ -37,6 +54,8 @@ class Forward:
         self.variables = Variables(self.graph.inputs, self._last_uses(), self._by_name())
         self.codes: dict[Value, Code] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
+        self.constant = _computed_once(self.graph)
+        self.in_init = False
         for value in self.graph.inputs:
             name = self.variables[value]
             body.inputs.append(name)
@@ -68,10 +87,20 @@ class Forward:
         """Fill the body's lines."""
         for position, statement in enumerate(self.statements):
             is_last = position == len(self.statements) - 1
-            self._write_statement(statement, position, is_last)
+            if statement.nodes[-1] in self.constant:
+                self._write_in_init(statement, position)
+            else:
+                self._write_statement(statement, position, is_last)
         if not self.body.lines or not self.body.lines[-1].text.startswith("return "):
             self.body.lines.append(Line(f"return {self._returned()}"))
         self.body.lines[:0] = self._size_lines()
+
+    def _write_in_init(self, statement: Statement, position: int) -> None:
+        """Lines that compute a buffer, where the module is made."""
+        lines, self.body.lines, self.in_init = self.body.lines, [], True
+        self._write_statement(statement, position, is_last=False)
+        self.body.setup += [line.text for line in self.body.lines]
+        self.body.lines, self.in_init = lines, False
 
     def _write_statement(self, statement: Statement, position: int, is_last: bool) -> None:
         if statement.container:

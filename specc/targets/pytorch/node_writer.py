@@ -83,7 +83,8 @@ class NodeWriter:
     def call(self, function: str, *arguments: Any, **keywords: Any) -> str:
         """See `TorchWriter.call`."""
         parts = [self._argument(a) for a in arguments]
-        parts += [f"{name}={self._argument(value)}" for name, value in keywords.items()]
+        named = {n: self._argument(value) for n, value in keywords.items()}
+        parts += [f"{n}={text}" for n, text in named.items() if (n, text) != ("device", "None")]
         return f"{function}({', '.join(parts)})"
 
     def _argument(self, value: Any) -> str:
@@ -131,7 +132,8 @@ class NodeWriter:
 
     def device(self) -> str:
         """See `TorchWriter.device`."""
-        return f"{self.body.inputs[0]}.device" if self.body.inputs else "None"
+        in_init = self.forward is not None and self.forward.in_init
+        return f"{self.body.inputs[0]}.device" if self.body.inputs and not in_init else "None"
 
     def support(self, source: str) -> None:
         """See `TorchWriter.support`."""
