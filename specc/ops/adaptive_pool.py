@@ -264,7 +264,7 @@ def _register(axes: int, kind: str, doc: str) -> None:
             "output_size": output_size, "examples": tuple(_examples(axes)),
             "__annotations__": {"output_size": annotation},
         }  # fmt: skip
-        parent = AdaptivePool
+        parent: type[AdaptivePool] = AdaptivePool
         if kind == "Max":
             namespace["check"] = "exact"
             if name[0].isupper():

@@ -84,7 +84,7 @@ class AdaptiveLogSoftmaxWithLoss(Op):
             yield weight(f"tail.{i}.0.weight", (width, features), kind)
             yield weight(f"tail.{i}.1.weight", (classes, width), kind)
 
-    def index_bounds(self) -> dict[str, tuple[int, int]]:
+    def index_bounds(self, *_: TensorType | None) -> dict[str, tuple[int, int]]:
         return {"target": (0, self.n_classes)}
 
     def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:

@@ -60,7 +60,7 @@ class Table(Op):
     def weights(self, *_: TensorType | None) -> Weights:
         yield weight("weight", (self.num_embeddings, self.embedding_dim))
 
-    def index_bounds(self) -> Mapping[str, tuple[int, int]]:
+    def index_bounds(self, *_: TensorType | None) -> Mapping[str, tuple[int, int]]:
         return {"input": (0, self.num_embeddings)}
 
     def layer(self, py: TorchWriter) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from specc.ir.dims import bounds
 from specc.ops.expand import onnx_expand
-from specc.ops.index import require_indices
+from specc.ops.index import limits, require_indices
 from specc.ops.op import (
     Code,
     DType,
@@ -51,6 +51,9 @@ class Gather(Op):
         require_indices(index, self.name, "index")
         require_within(self.name, index, input, at)
         return input.with_shape(*index.shape)
+
+    def index_bounds(self, *types: TensorType | None) -> dict[str, tuple[int, int]]:
+        return limits("index", types[0], self.dim)
 
     def torch(self, py: TorchWriter, input: Code, index: Code) -> str:
         return f"{input.atom}.gather({self.dim}, {index})"
@@ -102,6 +105,11 @@ class TakeAlongDim(Op):
 
     def infer(self, input: TensorType, indices: TensorType) -> TensorType:
         return input.with_shape(*self._shapes(input, indices)[2].shape)
+
+    def index_bounds(self, *types: TensorType | None) -> dict[str, tuple[int, int]]:
+        x = types[0]
+        flat = x.with_shape(x.numel) if x else None
+        return limits("indices", flat, 0) if self.dim is None else limits("indices", x, self.dim)
 
     def torch(self, py: TorchWriter, input: Code, indices: Code) -> str:
         return py.call("torch.take_along_dim", input, indices, **self.given("dim"))

@@ -81,6 +81,17 @@ def require_indices(indices: TensorType, name: str, input: str = "indices") -> N
         )  # fmt: skip
 
 
+def limits(
+    name: str, x: TensorType | None, dim: int, *, from_end: bool = False
+) -> dict[str, tuple[int, int]]:
+    """For `Op.index_bounds`: the positions of an axis, if its size is static.
+
+    `from_end` is for operators that count negative positions from the end.
+    """
+    size = x.shape[dim] if x else None
+    return {name: (-size if from_end else 0, size)} if isinstance(size, int) else {}
+
+
 class Plan(NamedTuple):
     """An index taken apart: what happens to which axis of the input, and the result's shape."""
 
@@ -148,6 +159,14 @@ class GetItem(Op):
 
     def infer(self, input: TensorType, indices: TensorType | None = None) -> TensorType:
         return input.with_shape(*self.plan(input, indices).shape)
+
+    def index_bounds(self, *types: TensorType | None) -> dict[str, tuple[int, int]]:
+        x, indices = (*types, None)[:2]
+        if not (x and indices):
+            return {}
+        picks = self.plan(x, indices).picks
+        at = next(axis for axis, item in picks.items() if isinstance(item, str))
+        return limits("indices", x, at, from_end=True)
 
     def torch(self, py: TorchWriter, input: Code, indices: Code | None = None) -> str:
         items = ", ".join(_source(item, py, indices) for item in self.index)

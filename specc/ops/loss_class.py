@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from specc.ops.index import limits
 from specc.ops.loss import Loss, needs_floating, same_shape
 from specc.ops.op import (
     Code,
@@ -68,6 +69,11 @@ class ClassScores(Loss):
                 input="target",
                 hint="the classes are axis 1 of `input`, and `target` has no such axis",
             )  # fmt: skip
+
+    def index_bounds(self, *types: TensorType | None) -> dict[str, tuple[int, int]]:
+        x, target = types[:2]
+        indices = x and target and not target.dtype.is_floating
+        return limits("target", x, class_axis(x)) if x and indices else {}
 
     def onnx_weight(self, g: OnnxBuilder, given: Ref | None) -> Ref | None:
         """The weights of the classes, if there are any."""

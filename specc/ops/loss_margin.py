@@ -228,6 +228,11 @@ class MultiLabelMarginLoss(Loss):
     def torch(self, py: TorchWriter, input: Code, target: Code) -> str:
         return self.source(py, input, target)
 
+    def index_bounds(self, *types: TensorType | None) -> dict[str, tuple[int, int]]:
+        x = types[0]
+        classes = x.shape[-1] if x else None
+        return {"target": (-1, classes)} if isinstance(classes, int) else {}
+
     def onnx(self, g: OnnxBuilder, input: Ref, target: Ref) -> Ref:
         kind, wide = input.type.dtype, (*input.type.shape, input.type.shape[-1])
         pairs, after = input.type.with_shape(*wide), g.const([-1])

@@ -105,8 +105,9 @@ class LSTM(Recurrent):
         many = self.directions
         firsts = list(g.ops("Split", h_0, g.const([1] * many), axis=0, types=(part,) * many))
         kind = x.type.with_shape(length, batch, self.proj_size)
+        none: list[Size] = [0, 0, 0]
         room: list[Size] = [length - 1, 0, 0]
-        pads = [([0] * 3, room), (room, [0] * 3)]
+        pads = [(none, room), (room, none)]
         steps = [
             g.op("Pad", first, g.dims([*before, *after]), type=kind)
             for first, (before, after) in zip(firsts, pads, strict=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from specc.ops.create import stored
 from specc.ops.expand import onnx_expand
 from specc.ops.gather import require_within
-from specc.ops.index import onnx_slice, require_indices
+from specc.ops.index import limits, onnx_slice, require_indices
 from specc.ops.kernels import NARROW, widened
 from specc.ops.op import (
     Code,
@@ -47,6 +47,9 @@ class _Scatter(Op):
                     input="src",
                 )  # fmt: skip
         return input
+
+    def index_bounds(self, *types: TensorType | None) -> Mapping[str, tuple[int, int]]:
+        return limits("index", types[0], self.dim)
 
     def torch(self, py: TorchWriter, input: Code, index: Code, src: Code) -> str:
         return f"{input.atom}.{self.name}({self.dim}, {index}, {src})"
@@ -151,6 +154,9 @@ class IndexAdd(Op):
             raise OpError("T404", f"`alpha` must be an integer for {input.dtype}", param="alpha")
         return input
 
+    def index_bounds(self, *types: TensorType | None) -> Mapping[str, tuple[int, int]]:
+        return limits("index", types[0], self.dim)
+
     def flops(self, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Size:
         source = inputs[2]
         assert source
@@ -233,7 +239,7 @@ class OneHot(Op):
             raise OpError("T404", f"`{self.name}` needs int64, got {tensor.dtype}", input="tensor")
         return tensor.with_shape(*tensor.shape, self.num_classes)
 
-    def index_bounds(self) -> Mapping[str, tuple[int, int]]:
+    def index_bounds(self, *_: TensorType | None) -> Mapping[str, tuple[int, int]]:
         return {"tensor": (0, self.num_classes)}
 
     def torch(self, py: TorchWriter, tensor: Code) -> str:

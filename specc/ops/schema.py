@@ -94,6 +94,14 @@ def takes_sizes(cls: type[Op], name: str) -> bool:
     return name in cls.params and _mentions(hints(cls)[name], Dim)
 
 
+def open_param(cls: type[Op]) -> str | None:
+    """The parameter that takes names of the user's own, such as `axes` of `rearrange`."""
+    return next(
+        (n for n, kind in hints(cls).items() if any(get_origin(k) is dict for k in _alternatives(kind))),
+        None,
+    )
+
+
 def plain(cls: type[Op], name: str, value: Any) -> Any:
     """An evaluated value as JSON Schema can judge it: an allowed symbolic size counts as 1."""
     if isinstance(value, list):

@@ -7,6 +7,7 @@ from specc.ops.axes import axes
 from specc.ops.index import (
     END,
     STATE_MIN,
+    limits,
     onnx_position,
     onnx_slice,
     require_index,
@@ -268,6 +269,9 @@ class IndexSelect(Op):
         require_indices(index, self.name, "index")
         require_rank(index, 1, name="index")
         return _resized(input, at, index.shape[0])
+
+    def index_bounds(self, *types: TensorType | None) -> dict[str, tuple[int, int]]:
+        return limits("index", types[0], self.dim)
 
     def torch(self, py: TorchWriter, input: Code, index: Code) -> str:
         return f"{input.atom}.index_select({self.dim}, {index})"

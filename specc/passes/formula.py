@@ -12,7 +12,7 @@ from specc.ir.dims import Dim
 from specc.ir.graph import Value
 from specc.ir.types import OpError, TensorType
 from specc.ops import REGISTRY, Op, as_outputs
-from specc.ops.schema import coerce, param_schema, plain
+from specc.ops.schema import coerce, open_param, param_schema, plain
 from specc.passes.maker import Maker
 from specc.passes.part import Input, Made, Result
 from specc.passes.scope import POISON, Poison, Scope
@@ -293,6 +293,9 @@ class FormulaBuilder:
             operands[position] = self.operand(expr.at(keyword.value))
         elif keyword.arg in cls.params:
             params[keyword.arg] = self._compile_time(expr.at(keyword.value))
+        elif named := open_param(cls):
+            found = self._compile_time(expr.at(keyword.value))
+            params[named] = {**params.get(named, {}), str(keyword.arg): found}
         else:
             near = closest(str(keyword.arg), [*slots, *cls.params])
             raise at.error(

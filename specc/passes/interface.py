@@ -47,7 +47,7 @@ def _node_bounds(op: object, inputs: tuple[Value | None, ...]) -> list[tuple[Val
     assert isinstance(op, Op)
     names = op.input_names()
     slots = [*names.required, *names.optional]
-    limits = op.index_bounds()
+    limits = op.index_bounds(*(value.type if value else None for value in inputs))
     return [
         (value, limits[name])
         for name, value in zip(slots, inputs, strict=False)

@@ -154,7 +154,7 @@ class Part:
 
     def _check_name(self, name: str, raw: str, at: Span) -> None:
         # The schema has judged a name that is no expression.
-        if not is_name(name) and ("${" in raw or "." in name):
+        if not is_name(name) and "${" in raw:
             self.context.error(
                 "R304", f"`{name}` is not a name", at, "a name has letters, digits, `_` and `-`"
             )
@@ -289,7 +289,9 @@ class Part:
 
 
 def _in_order(given: Any, pointer: Pointer) -> list[Any]:
-    """References of a string or a list, each with its place."""
+    """References of a string, a list or an object, each with its place."""
+    if isinstance(given, dict):
+        return [(item, (*pointer, key)) for key, item in given.items()]
     if isinstance(given, list):
         return [(item, (*pointer, i)) for i, item in enumerate(given)]
     return [(given, pointer)]

@@ -106,8 +106,7 @@ def _range(*edges: int) -> list[int]:
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "min": _extreme(min, dmin), "max": _extreme(max, dmax), "abs": abs, "round": round,
     "ceil": math.ceil, "floor": math.floor, "sqrt": math.sqrt, "log": math.log,
-    "log2": math.log2, "len": len,
-    "sum": sum, "range": _range, "int": int, "float": float,
+    "log2": math.log2, "len": len, "sum": sum, "range": _range, "int": int, "float": float,
 }  # fmt: skip
 CONSTANTS: dict[str, Any] = {
     "true": True, "false": False, "null": None, "None": None, "pi": math.pi, "inf": math.inf,

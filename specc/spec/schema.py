@@ -15,7 +15,8 @@ from specc.ops.schema import EXPRESSION, op_schema
 from specc.spec.sources import AUGMENTATIONS, SOURCE_SETTINGS, augmentation_schema
 
 LANGUAGE_VERSION = 1
-NAME = r"^([A-Za-z0-9_-]|\$\{[^}]*\})+(\.([0-9]+|\$\{[^}]*\}))?$"
+_STEP = r"([A-Za-z0-9_-]|\$\{[^}]*\})"
+NAME = rf"^({_STEP}+|([A-Za-z_]|\$\{{[^}}]*\}}){_STEP}*\.([0-9]+|\$\{{[^}}]*\}}))$"
 DTYPES = [
     "float32",
     "float64",

@@ -64,9 +64,12 @@ def fault_in(value: Any, schema: Mapping[str, Any]) -> str | None:
     if error is None:
         return None
     told = _most_telling(error)
+    place = tuple(told.absolute_path)
+    where = f"has a wrong `{_key(place)}`: it " if place else ""
     if told.validator in _LIMITS:
-        return f"must be {_LIMITS[told.validator]} {told.validator_value}, got {_shown(value)}"
-    return f"must be {wanted(schema)}, got {_shown(value)}"
+        limit = f"{_LIMITS[told.validator]} {told.validator_value}"
+        return f"{where}must be {limit}, got {_shown(told.instance)}"
+    return f"{where}must be {wanted(told.schema)}, got {_shown(told.instance)}"
 
 
 class _Teller:
@@ -88,7 +91,7 @@ class _Teller:
         elif error.validator == "required":
             self._missing_keys(error, place)
         else:
-            self._bad_value(_most_telling(error), place)
+            self._bad_value(_most_telling(error))
 
     def _unknown_keys(self, error: ValidationError, place: Pointer) -> None:
         known = error.schema.get("properties", {})
@@ -119,8 +122,8 @@ class _Teller:
             hint=_sentence(key, about),
         )  # fmt: skip
 
-    def _bad_value(self, error: ValidationError, place: Pointer) -> None:
-        place = (*self.pointer, *error.absolute_path) if error.parent is None else place
+    def _bad_value(self, error: ValidationError) -> None:
+        place = (*self.pointer, *error.absolute_path)
         key = _key(place) or self.subject
         shown, at = _shown(error.instance), self.document.span(place)
         if error.validator in _LIMITS:
@@ -160,6 +163,9 @@ def _most_telling(error: ValidationError) -> ValidationError:
     for inner in error.context or ():
         if inner.validator in _LIMITS and not inner.relative_path:
             return inner
+    if isinstance(error.instance, dict):
+        inside = next((inner for inner in error.context or () if inner.relative_path), None)
+        return _most_telling(inside) if inside else error
     return error
 
 

@@ -190,6 +190,24 @@ def test_losses_know_lets_and_dims_and_the_shapes_of_columns() -> None:
     assert codes(source) == ["E202"]
 
 
+def test_blocks_that_differ_in_repetition_are_one_class() -> None:
+    unit = {"params": {"wide": None}, "layers": [linear("${wide}", name="fc"), {"formula": "fc + x"}]}
+    stage = {
+        "params": {"wide": None, "often": None},
+        "layers": [
+            linear("${wide}", name="enter"),
+            {"name": "units", "block": "unit", "wide": "${wide}", "repeat": "${often}"},
+        ],
+    }
+    layers = [{"name": f"s{i}", "block": "stage", "wide": 4 * 2**i, "often": 2**i} for i in range(3)]
+    model = load(spec(layers, blocks={"unit": unit, "stage": stage}))
+    assert model.source().count("class ") == 3
+    assert "for _ in range(often)" in model.source()
+    module = model.compile()
+    assert [len(stage.units) for stage in module.children()] == [1, 2, 4]
+    assert module(torch.zeros(2, 4)).shape == (2, 16)
+
+
 def test_keyword_from() -> None:
     layers = [
         linear(4, name="q"),

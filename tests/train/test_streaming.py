@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from specc.api.model import load as load_model
+from specc.api.training import train as train_model
 from specc.train.batches import batches_of
 from specc.train.data import Dataset
 from specc.train.data.memory import in_memory, machine_memory
@@ -226,6 +228,29 @@ def test_a_bad_cell_is_named_when_it_is_read(
     assert bad_row(tmp_path, "parquet", {}) == f"`t.parquet`, {place}"
     message = bad_row(tmp_path, "csv", {})
     assert message == f"`t.csv`, {place.replace(',', ' (line 702),', 1)}"
+
+
+def test_training_stops_at_a_bad_cell_and_shows_its_column_in_the_spec(tmp_path: Path) -> None:
+    values = [str(n % 7) for n in range(1000)]
+    values[900] = "many"
+    pq.write_table(pa.table({"a": values, "y": np.ones(1000)}), tmp_path / "t.parquet", 100)
+    spec = {
+        "specc": 1, "name": "late", "inputs": {"x": {"shape": ["batch", 1]}},
+        "layers": [{"op": "Linear", "out_features": 1}],
+        "data": {
+            "source": {"kind": "parquet", "path": "t.parquet", "memory": False, "buffer": 1},
+            "columns": {"x": {"from": "a"}, "y": {"shape": [1]}}, "split": {"train": 1.0},
+        },
+        "train": {"loss": {"op": "MSELoss", "from": ["output", "y"]}, "epochs": 1,
+                  "batch_size": 50},
+    }  # fmt: skip
+    (tmp_path / "spec.json").write_text(json.dumps(spec, indent=1))
+    model = load_model(tmp_path / "spec.json")
+    (found,) = failing(lambda: train_model(model, runs=tmp_path / "runs"))
+    assert found.message == "`t.parquet`, row 901, column `a`: `many` is not a number"
+    assert found.primary is not None
+    span = found.primary.span
+    assert span.source.text[span.start : span.end] == '"a"'
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,37 +29,46 @@ class Expected:
 class Case:
     """A module of somebody else's table.
 
-    `expected` runs the original when it is needed, and raises what the original raises.
+    `state` holds the weights by their names in the model of the spec. `expected` runs the
+    original when it is needed, and raises what the original raises.
     """
 
     name: str
-    op: str
-    params: Mapping[str, Any]
+    module: str
+    """The class of `torch.nn`, or the function, that it is about."""
+    layers: Sequence[Mapping[str, Any]]
     inputs: Tensors
     state: Tensors
     expected: Callable[[], Expected]
     inferred: Mapping[str, Any] = field(default_factory=dict)
-    """Constructor arguments that a spec leaves out, with the values that the compiler must find."""
+    """Arguments of the layer `op` that the spec leaves out, with what the compiler must find."""
 
     def spec(self) -> dict[str, Any]:
-        """A spec of this one layer."""
+        """A spec of the layers."""
         inputs = {
             name: {"shape": list(x.shape), "dtype": str(x.dtype).removeprefix("torch.")}
             for name, x in self.inputs.items()
         }
-        layer = {"name": LAYER, "op": self.op, "from": {name: name for name in inputs}}
-        return {
-            "specc": 1, "name": "one_module", "inputs": inputs, "layers": [layer | self.params],
-        }  # fmt: skip
+        return {"specc": 1, "name": "one_module", "inputs": inputs, "layers": list(self.layers)}
 
     def model(self) -> Model:
-        """The model of the spec, with every result of the layer as an output; `SpeccError`."""
+        """The model of the spec, with every result of the last layer as an output; `SpeccError`."""
         spec = self.spec()
         model = load(spec)
-        results = next(n for n in model.graph.nodes if n.path == LAYER).outputs
+        results = model.graph.nodes[-1].outputs
         if len(results) == 1:
             return model
         return load(spec | {"outputs": {f"o{i}": v.name for i, v in enumerate(results)}})
+
+
+def one_layer(
+    name: str, op: str, params: Mapping[str, Any], inputs: Tensors, state: Tensors,
+    expected: Callable[[], Expected], inferred: Mapping[str, Any] | None = None,
+) -> Case:  # fmt: skip
+    """The case of a module that is one operator."""
+    layer = {"name": LAYER, "op": op, "from": {name: name for name in inputs}, **params}
+    named = {f"{LAYER}.{key}": value for key, value in state.items()}
+    return Case(name, op, [layer], inputs, named, expected, inferred or {})
 
 
 def flat(result: Any) -> Outputs:

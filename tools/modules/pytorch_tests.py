@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
-from modules.case import Case, Expected, Tensors, doubled, flat
+from modules.case import Case, Expected, Tensors, doubled, flat, one_layer
+from modules.compositions import COMPOSERS, composed
 from specc.ops import REGISTRY, Op
 
 WITHOUT_MEANING = ("inplace", "device", "dtype", "size_average", "reduce")
@@ -31,13 +35,17 @@ def names() -> list[str]:
 
 
 def cases(only: frozenset[str] | None = None) -> Iterator[Case]:
-    """All cases of these classes (default: of all that are operators), in eval mode."""
+    """All cases of these classes (default: all that layers can stand for), in eval mode."""
     for info in _database():
         name = _class(info).__name__
-        if name not in REGISTRY or (only is not None and name not in only):
-            continue
-        for number, made in enumerate(_inputs(info)):
-            yield _case(f"{name}-{number}{_suffix(made)}", _class(info), made)
+        if (only is None or name in only) and is_expressible(name):
+            for number, made in enumerate(_inputs(info)):
+                yield _case(f"{name}-{number}{_suffix(made)}", _class(info), made)
+
+
+def is_expressible(name: str) -> bool:
+    """Whether an operator, or layers of a spec, stand for a class."""
+    return name.removeprefix("Lazy") in REGISTRY or name in COMPOSERS
 
 
 def count(name: str) -> int:
@@ -72,23 +80,36 @@ def _suffix(made: Any) -> str:
 
 def _case(name: str, cls: type[nn.Module], made: Any) -> Case:
     torch.manual_seed(1)
-    given = made.constructor_input
+    given, call = made.constructor_input, made.forward_input
     module = cls(*given.args, **given.kwargs).eval()
+    if isinstance(module, LazyModuleMixin):
+        module(*call.args, **call.kwargs)  # which gives it its weights
     _off_constants(module)
-    op = REGISTRY[cls.__name__]
+    expected = partial(_expected, module, call.args, call.kwargs)
+    called = inspect.signature(module.forward).bind(*call.args, **call.kwargs).arguments
+    if cls.__name__ in COMPOSERS:
+        layers, inputs, state = composed(module, called)
+        return Case(name, cls.__name__, layers, inputs, state, expected)
+    op = REGISTRY[cls.__name__.removeprefix("Lazy")]
+    inputs, options = _forward(op, called)
     arguments = _constructor(cls, given.args, given.kwargs)
-    inputs, options = _forward(module, op, made.forward_input.args, made.forward_input.kwargs)
     params, inferred, tensors = _parameters(op, arguments | options)
     state = {k: v for k, v in module.state_dict().items() if k not in tensors}
-    call = made.forward_input
+    found = one_layer(name, op.name, params, inputs | tensors, state, expected, inferred)
+    return replace(found, module=cls.__name__)
 
-    def expected() -> Expected:
+
+def _expected(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Expected:
+    """What the original gives, without the fused paths that round in another order."""
+    wide = copy.deepcopy(module).double()
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
         with torch.no_grad():
-            single = flat(module(*call.args, **call.kwargs))
-            wide = copy.deepcopy(module).double()
-            return Expected(single, flat(wide(*doubled(call.args), **doubled(call.kwargs))))
-
-    return Case(name, cls.__name__, params, inputs | tensors, state, expected, inferred)
+            single = flat(module(*args, **kwargs))
+            return Expected(single, flat(wide(*doubled(args), **doubled(kwargs))))
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _off_constants(module: nn.Module) -> None:
@@ -110,14 +131,11 @@ def _constructor(
     return dict(inspect.signature(cls).bind(*args, **kwargs).arguments)
 
 
-def _forward(
-    module: nn.Module, op: type[Op], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Tensors, dict[str, Any]]:
+def _forward(op: type[Op], called: Mapping[str, Any]) -> tuple[Tensors, dict[str, Any]]:
     """What the module is called with: tensors by the operator's names, and options."""
-    given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
     expected, inputs, options = op.input_names(), {}, {}
     slots = [*expected.required, *expected.optional]
-    for position, (name, value) in enumerate(given.items()):
+    for position, (name, value) in enumerate(called.items()):
         if name in op.params and not isinstance(value, torch.Tensor):
             options[name] = value
         elif isinstance(value, tuple) and name in STATES:

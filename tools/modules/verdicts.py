@@ -20,13 +20,17 @@ class Verdict:
     case: Case
     outcome: Outcome
     reason: str = ""
+    same_source: bool = False
+    """Whether the generated module's results are the original's bit for bit."""
+    same_onnx: bool = False
+    """Whether those of ONNX Runtime are, too."""
 
 
 def verdicts(cases: Iterable[Case]) -> list[Verdict]:
     """Run all cases; the errors are judged beside those of their neighbours of one class."""
     trials = [tried(case) for case in cases]
     found: list[Verdict] = []
-    for _, group in groupby(trials, key=lambda trial: trial.case.op):
+    for _, group in groupby(trials, key=lambda trial: trial.case.module):
         members = list(group)
         typical = _typical(members)
         found += [_verdict(trial, typical) for trial in members]
@@ -50,42 +54,38 @@ def _verdict(trial: Trial, typical: Yardstick) -> Verdict:
         if not limit.allows(measure.errors):
             off = f"{measure.errors.peak:.3g} off, over {limit.max:.3g}"
             return Verdict(trial.case, "failed", f"{measure.who} is {off}")
-    outcome = trial.outcome or ("within the bound" if trial.measures else "equal")
-    return Verdict(trial.case, outcome, trial.reason)
+    outcome = trial.outcome or "passed"
+    return Verdict(trial.case, outcome, trial.reason, trial.same_source, not trial.measures)
 
 
 def unexplained(found: Iterable[Verdict], refusals: Refusals) -> list[Verdict]:
     """Those that neither pass nor stand in the reasoned table."""
-    return [v for v in found if v.outcome not in PASSED and not _explained(v, refusals)]
-
-
-PASSED: tuple[Outcome, ...] = ("equal", "within the bound")
+    return [v for v in found if v.outcome != "passed" and not _explained(v, refusals)]
 
 
 def _explained(verdict: Verdict, refusals: Refusals) -> bool:
     if verdict.outcome == "no ONNX form":
-        return refusals.onnx_reason(verdict.case.op) is not None
+        return refusals.onnx_reason(verdict.case.module) is not None
     return verdict.outcome == "refused" and refusals.case_reason(verdict.reason) is not None
 
 
 def table(title: str, found: Sequence[Verdict], refusals: Refusals) -> str:
     """The numbers of one table, and every reason with its count."""
     counts = Counter(v.outcome for v in found)
-    bad = unexplained(found, refusals)
-    passed = sum(counts[outcome] for outcome in PASSED)
+    passed = [v for v in found if v.outcome == "passed"]
     lines = [
-        f"{title}: {len(found)} cases of {len({v.case.op for v in found})} operators",
-        f"  pass     {passed:5}   ({counts['equal']} bit for bit in both, "
-        f"{counts['within the bound']} within the bound)",
+        f"{title}: {len(found)} cases of {len({v.case.module for v in found})} modules",
+        f"  pass     {len(passed):5}   bit for bit: the generated module in "
+        f"{sum(v.same_source for v in passed)}, ONNX Runtime in {sum(v.same_onnx for v in passed)}",
         f"  refused  {counts['refused'] + counts['no ONNX form']:5}",
         *_reasons(v for v in found if v.outcome in ("refused", "no ONNX form")),
         f"  fail     {counts['failed'] + counts['original fails']:5}",
         *_reasons(v for v in found if v.outcome in ("failed", "original fails")),
-        f"  neither passed nor in the reasoned table: {len(bad)}",
+        f"  neither passed nor in the reasoned table: {len(unexplained(found, refusals))}",
     ]
     return "\n".join(lines)
 
 
 def _reasons(found: Iterable[Verdict]) -> list[str]:
-    counts = Counter((v.case.op, v.outcome, v.reason) for v in found)
-    return [f"      {n:5}   {op}, {outcome}: {reason}" for (op, outcome, reason), n in counts.items()]
+    counts = Counter((v.case.module, v.outcome, v.reason) for v in found)
+    return [f"      {n:5}   {name}, {out}: {reason}" for (name, out, reason), n in counts.items()]

@@ -70,7 +70,7 @@ def _model(
     name: str, parameters: int, *, size: int = 64, small: tuple[str, ...] = (),
 ) -> Original:
     """A model at an image of nearly square `size`; `small` makes the proof of its export quick."""
-    classes = ("params.num_classes=8",)
+    classes = ("params.num_classes=8", "dims.batch.example=2")
     symbolic = ("dims.height.example=48", "dims.width.example=40")
     fixed = size == FIXED
     return Original(
@@ -83,7 +83,7 @@ def _model(
 FIXED = 224
 """The only image size of models that do not pool to one pixel."""
 SHALLOW = ("params.depths=[1, 2, 2, 1]",)
-SMALL_IMAGE = ("params.image_size=64",)
+SMALL_IMAGE = ("params.image_size=64", "params.hidden=64")
 SMALL_VIT = (
     "params.image_size=64", "params.num_layers=2", "params.hidden_dim=64", "params.num_heads=4",
     "params.mlp_dim=128",

@@ -226,6 +226,7 @@ class TabTransformer(nn.Module):
     def __init__(self, categories: tuple[int, ...], numbers: int, width: int = 32) -> None:
         super().__init__()
         self.starts = [sum(categories[:i]) for i in range(len(categories))]
+        self.register_buffer("sizes", torch.tensor(categories))
         self.embed = nn.Embedding(sum(categories), width)
         self.column = parameter(len(categories), width)
         self.layers = nn.Sequential(*[TableBlock(width, 8) for _ in range(6)])

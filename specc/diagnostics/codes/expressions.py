@@ -27,7 +27,7 @@ ENTRIES = (
         "not allowed in an expression",
         """
         Expressions are a small part of Python: arithmetic, comparison, `and`, `or`, `not`,
-        `a if c else b`, indexing, and the functions `min max abs round ceil floor sqrt log2 len
+        `a if c else b`, indexing, and the functions `min max abs round ceil floor sqrt log log2 len
         sum range int float`. Formulas add ops and tensor indexing. Assignments, lambdas,
         comprehensions and other attributes are left out, so that a spec cannot run code.
         """,

@@ -8,7 +8,7 @@ from typing import Any
 
 from specc.ir.graph import Call, Graph, Node, Value
 from specc.ops.writers import Code
-from specc.targets.pytorch.constructor import Constructor
+from specc.targets.pytorch.constructor import Constructor, stamped
 from specc.targets.pytorch.forward import Forward, Line
 from specc.targets.pytorch.node_writer import NodeWriter, torch_code
 from specc.targets.pytorch.variables import is_attribute
@@ -65,7 +65,7 @@ class Body:
             children.append(made)
             value = node.outputs[0]
         single = nodes[0].path == step
-        return children[0] if single else Constructor("nn.Sequential", (), tuple(children))
+        return children[0] if single else stamped("nn.Sequential", children)
 
     @property
     def is_numbered(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from specc.ir.graph import Call, Graph
 from specc.ir.types import show_shape
 from specc.targets.pytorch.body import Body
-from specc.targets.pytorch.constructor import Argument, Constructor, Slot, align
+from specc.targets.pytorch.constructor import COUNT, Argument, Constructor, Slot, align
 from specc.targets.pytorch.forward import Line
 from specc.targets.pytorch.variables import identifier
 
@@ -157,6 +157,8 @@ class Merger:
         self.columns: dict[tuple[Any, ...], str] = {}
         self.params = self._param_columns()
         self.used: dict[str, tuple[Any, ...]] = {}
+        self.counts: set[str] = set()
+        """Arguments that say how often a layer is repeated: no size is a multiple of them."""
         self.shapes: list[Any] = []
         """What the last comment said: a line that changes no shape has no comment."""
 
@@ -226,7 +228,9 @@ class Merger:
             return column[0]
         if column in self.columns:
             return Slot(self.columns[column])
-        chosen = self.params.get(column) or self._multiple(column)
+        chosen = self.params.get(column)
+        if chosen is None and name != COUNT:
+            chosen = self._multiple(column)
         if chosen is None:
             chosen = identifier(name)
             number = 2
@@ -237,6 +241,8 @@ class Merger:
         elif column in self.params:
             self.used[chosen] = column
         self.columns[column] = chosen
+        if name == COUNT:
+            self.counts.add(chosen)
         return Slot(chosen)
 
     def _multiple(self, column: tuple[Any, ...]) -> str | None:
@@ -245,7 +251,7 @@ class Merger:
             return None
         used = {values: name for name, values in self.used.items()}
         for base, name in {**used, **self.params}.items():
-            if not _is_sizes(base) or 0 in base:
+            if not _is_sizes(base) or 0 in base or name in self.counts:
                 continue
             source = _scaled(column, base, name)
             if source:

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from specc.ir.dims import Dim
 
+COUNT = "depth"
+"""How the number of a repeated layer is called, unless a parameter of the block says it."""
+
 
 class Slot(NamedTuple):
     """An argument of the enclosing class in place of a value."""
@@ -31,11 +34,14 @@ class Constructor:
     name: str
     arguments: tuple[Argument, ...] = ()
     children: tuple[Constructor, ...] = field(default=())
+    is_repeated: bool = False
+    """Whether its one child stands as often as its one argument says."""
 
     def skeleton(self) -> Any:
         """What has to be equal in two calls for them to differ in values only."""
         required = tuple(a.name for a in self.arguments if a.default is ...)
-        return self.name, required, tuple(child.skeleton() for child in self.children)
+        children = tuple(child.skeleton() for child in self.children)
+        return self.name, required, children, self.is_repeated
 
     def source(self) -> str:
         """The call as Python."""
@@ -50,17 +56,24 @@ class Constructor:
         return f"{self.name}({', '.join(positional + keywords)})"
 
     def _container(self) -> str:
-        runs = [(text, len(list(run))) for text, run in groupby(c.source() for c in self.children)]
         parts: list[str] = []
+        runs = self._runs()
         for text, count in runs:
-            repeated = f"{text} for _ in range({count})"
-            if count > 2 and len(runs) == 1 and self.name != "nn.Sequential":
+            repeated = f"{text} for _ in range({literal(count)})"
+            is_many = not isinstance(count, int) or count > 2
+            if is_many and len(runs) == 1 and self.name != "nn.Sequential":
                 return f"{self.name}({repeated})"
-            parts += [f"*({repeated})"] if count > 2 else [text] * count
+            parts += [f"*({repeated})"] if is_many else [text] * int(count)
         inner = ", ".join(parts)
         return (
             f"{self.name}({inner})" if self.name == "nn.Sequential" else f"{self.name}([{inner}])"
         )
+
+    def _runs(self) -> list[tuple[str, Any]]:
+        """The children's sources, those that are equal and neighbours once with their number."""
+        if self.is_repeated:
+            return [(self.children[0].source(), self.arguments[0].value)]
+        return [(text, len(list(run))) for text, run in groupby(c.source() for c in self.children)]
 
     def leaves(self) -> Iterator[tuple[str, Any]]:
         """Every argument of this call and of its children, by name."""
@@ -72,9 +85,8 @@ class Constructor:
     def replaced(self, values: Callable[[], Any]) -> Constructor:
         """The same call with each leaf, in order, replaced by the next of `values`."""
         arguments = tuple(Argument(a.name, values(), a.default) for a in self.arguments)
-        return Constructor(
-            self.name, arguments, tuple(child.replaced(values) for child in self.children)
-        )
+        children = tuple(child.replaced(values) for child in self.children)
+        return Constructor(self.name, arguments, children, self.is_repeated)
 
 
 def align(group: Sequence[Constructor]) -> list[Constructor]:
@@ -86,9 +98,17 @@ def align(group: Sequence[Constructor]) -> list[Constructor]:
             call.name,
             tuple(_argument(call, name, example) for name, example in examples.items()),
             tuple(column[i] for column in columns),
+            call.is_repeated,
         )
         for i, call in enumerate(group)
     ]
+
+
+def stamped(container: str, children: Sequence[Constructor]) -> Constructor:
+    """A container of a repeated layer; of equal ones, one is kept with their number."""
+    if any(child != children[0] for child in children):
+        return Constructor(container, (), tuple(children))
+    return Constructor(container, (Argument(COUNT, len(children)),), (children[0],), True)
 
 
 def _argument(call: Constructor, name: str, example: Argument) -> Argument:

@@ -9,7 +9,7 @@ from specc.ir.dims import Dim, Size, Symbol, render, symbol
 from specc.ir.graph import Call, Graph, Node, Value
 from specc.ir.types import OpError, TensorType
 from specc.ops.writers import Code
-from specc.targets.pytorch.constructor import Constructor
+from specc.targets.pytorch.constructor import stamped
 from specc.targets.pytorch.node_writer import NodeWriter, torch_code
 from specc.targets.pytorch.statements import Statement, statements
 from specc.targets.pytorch.variables import Variables
@@ -145,7 +145,7 @@ class Forward:
         children = [self.body.as_module(node) for node in statement.nodes]
         extra = [self.codes[v] for v in first.inputs[1:] if v]
         kind = "nn.ModuleList" if extra else "nn.Sequential"
-        self.body.layers[name] = Constructor(kind, (), tuple(c for c in children if c))
+        self.body.layers[name] = stamped(kind, [c for c in children if c])
         first_input = first.inputs[0]
         assert first_input is not None
         source = str(self.codes[first_input])

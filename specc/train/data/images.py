@@ -76,14 +76,15 @@ class Images(Lazy):
         return channels_last.transpose(2, 0, 1).reshape(self.shape[1:])
 
     def _decoded(self, number: int, mode: str) -> Image:
-        import PIL.Image as Pil
+        from PIL import Image as Pil
+        from PIL import UnidentifiedImageError
 
         path, name = self.files[number]
         try:
             with Pil.open(path) as image:
                 return image.convert(mode)
         except (OSError, ValueError, SyntaxError, Pil.DecompressionBombError) as error:
-            unknown = isinstance(error, Pil.UnidentifiedImageError)
+            unknown = isinstance(error, UnidentifiedImageError)
             reason = "its format is unknown" if unknown else str(error).splitlines()[0].rstrip(".")
             message = f"`{name}` can't be read as an image: {reason.replace(str(path), name)}"
             raise TrainError("D510", message, "data", "source", "path").rooted() from error
