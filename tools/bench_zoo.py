@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from zoo.original import SPECS, MissingLibraryError
+from zoo.vision import torchvision_models
 
 from specc.api.checking import check
 from specc.api.model import load
-from zoo.original import SPECS, MissingLibraryError
-from zoo.vision import torchvision_models
 
 CHECK_LIMIT = 0.5
 """Seconds that `specc check` may take on the largest spec."""

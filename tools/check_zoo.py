@@ -160,9 +160,7 @@ def prove_onnx(result: Result, about: Original) -> None:
             return
 
 
-def count_nodes(
-    result: Result, about: Original, model: Model, original: torch.nn.Module
-) -> None:
+def count_nodes(result: Result, about: Original, model: Model, original: torch.nn.Module) -> None:
     """How many nodes our graph and that of `torch.onnx` have."""
     import onnx
 
@@ -184,7 +182,7 @@ def check(about: Original, *, onnx: bool = True, compare: bool = False) -> Resul
     result = Result(about.spec)
     torch.manual_seed(0)
     original = perturbed(about.make().eval(), seed=0)
-    settle(original, lambda: about.call(original, about.inputs()))
+    settle(original, partial(about.call, original, about.inputs()))
     model = load(about.path, about.reduced)
     module = model.compile(seed=0).eval()
     result.parameters = load(about.path).summary().parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ class Number(NamedTuple):
 
 
 Operand = Value | Number
+_IN_MATH = frozenset({"sqrt", "log", "log2", "pi"})
 _ELLIPSIS = "..."
 _TENSOR = "tensor"
 
@@ -154,19 +156,23 @@ class FormulaBuilder:
         return all(self._is_compile_time(child) for child in ast.iter_child_nodes(node))
 
     def _shown(self, expr: Expr, value: Any) -> str:
-        """`math.sqrt(64)` rather than the digits of an irrational number."""
+        """`math.sqrt(64)` or `(2 * math.pi)` rather than the digits of an irrational number."""
         if not isinstance(value, float) or len(repr(value)) < 10:
             return ""
 
         class Filled(ast.NodeTransformer):
             def visit_Name(_, node: ast.Name) -> ast.AST:  # noqa: N805 - ast's own form
                 found = self.scope.constants.get(node.id)
-                return ast.Constant(found) if isinstance(found, int | float) else node
+                if isinstance(found, int | float):
+                    return ast.Constant(found)
+                return ast.Name(f"math.{node.id}") if node.id in _IN_MATH else node
 
         tree = Filled().visit(copy.deepcopy(expr.node))
         names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-        text = ast.unparse(tree).replace("sqrt(", "math.sqrt(")
-        return text if names <= {"sqrt"} and isinstance(tree, ast.Call) else ""
+        if any(not name.startswith("math.") for name in names):
+            return ""
+        text = re.sub(r"\*\* \((-[\d.]+)\)", r"**\1", ast.unparse(tree)).replace(" ** ", "**")
+        return f"({text})" if isinstance(tree, ast.BinOp) else text if names else ""
 
     def _evaluated(self, expr: Expr) -> Any:
         names = {**self.names, **self.scope.constants}

@@ -93,6 +93,7 @@ class Part:
             # An absent formula means what stands before it; an absent tensor nothing at all.
             if layer.kind == "formula" and self.previous is not None:
                 self._declare(base, layer, {"": self.previous})
+            self.later -= {base}
             return False
         self._declare(base, layer, last if made_any else {"": next(iter(last.values()))})
         if len(paths) > 1 or paths != [base]:

@@ -40,8 +40,10 @@ def class_name(graph: Graph) -> str:
 
 def _imports(parts: list[str]) -> str:
     text = "\n".join(parts)
-    lines = ["import math\n\n"] if "math." in text else []
-    lines += ["from fnmatch import fnmatch\n\n"] if "fnmatch(" in text else []
+    lines = ["import math\n"] if "math." in text else []
+    lines += ["from collections import OrderedDict\n"] if "OrderedDict(" in text else []
+    lines += ["from fnmatch import fnmatch\n"] if "fnmatch(" in text else []
+    lines += ["\n"] if lines else []
     lines += ["import torch\n"] if "torch." in text else []
     lines += ["import torch.nn.functional as F\n"] if "F." in text else []
     lines += ["from torch import nn\n"]

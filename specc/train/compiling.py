@@ -6,7 +6,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -81,8 +81,13 @@ class WholeStep:
             _make_importable(module)
         # Schedulers warn unless the wrapped `step` was called, which is not in the program.
         eager.optimizer._opt_called = True  # type: ignore[attr-defined]
+        # Nothing that the program depends on ever changes: `fits` sees to the shapes, and this
+        # object's tensors stay. Checking it all anew in each step would cost as much as the step.
+        unchecked = {
+            "guard_filter_fn": torch.compiler.skip_all_guards_unsafe, "size_asserts": False,
+        }  # fmt: skip
         self.program = Compiled(
-            self._step, note, self._plain_step, fullgraph=True, dynamic=False
+            _with_own_code(self._step), note, self._plain_step, fullgraph=True, dynamic=False, options=unchecked
         )
 
     def fits(self, group: Group) -> bool:
@@ -125,6 +130,16 @@ class WholeStep:
                 torch.nn.utils.clip_grad_norm_(self._parameters, self.eager.clip_grad_norm)
             self._optimize(self.eager.optimizer)
         return loss.detach()
+
+
+def _with_own_code(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method with a code object that no other has.
+
+    Dynamo keeps programs by code object, and unchecked it would take another run's for this.
+    """
+    function = inspect.unwrap(method.__func__)  # type: ignore[attr-defined]
+    own = FunctionType(function.__code__.replace(), function.__globals__)
+    return MethodType(own, method.__self__)  # type: ignore[attr-defined]
 
 
 def _make_importable(module: nn.Module) -> None:

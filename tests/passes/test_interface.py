@@ -28,7 +28,9 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], tuple[int | None, int | N
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("layer", "kind", "wanted"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(
+    ("layer", "kind", "wanted"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
 def test_positions_stay_within_an_axis_of_known_size(
     layer: dict[str, Any], kind: dict[str, Any], wanted: tuple[int | None, int | None]
 ) -> None:

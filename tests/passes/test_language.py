@@ -77,6 +77,39 @@ def test_when(wide: bool, names: int) -> None:
     assert len(keys(model)) == names
 
 
+def test_a_layer_that_is_not_there_takes_no_index() -> None:
+    layers = [linear(8, when="${wide}"), "ReLU", linear(2)]
+    for wide, names in ((True, ["0.weight", "2.weight"]), (False, ["1.weight"])):
+        model = load(spec(layers, params={"wide": wide}))
+        assert [key for key in keys(model) if "weight" in key] == names
+
+
+def test_a_formula_that_is_not_there_means_what_stands_before_it() -> None:
+    layers = [linear(4, name="fc"), {"name": "sum", "formula": "fc + x", "when": "${add}"}]
+    x = torch.randn(2, 4)
+    for add in (True, False):
+        module = load(spec(layers, params={"add": add})).compile()
+        wanted = module.fc(x)
+        torch.testing.assert_close(module(x), wanted + x if add else wanted, rtol=0, atol=0)
+
+
+def test_a_tensor_that_is_not_there_has_no_name() -> None:
+    layers = [
+        {"name": "offset", "op": "Parameter", "shape": [4], "when": False},
+        {"name": "sum", "formula": "x + 1"},
+    ]
+    assert keys(load(spec(layers))) == []
+    assert codes(spec([*layers, {"formula": "sum + offset"}])) == ["E202"]
+
+
+def test_the_block_may_be_an_expression() -> None:
+    blocks = {"one": {"layers": [linear(3, name="a")]}, "two": {"layers": [linear(3, name="b")]}}
+    layers = [{"name": "part", "block": "${kind}"}]
+    for kind, name in (("one", "part.a.weight"), ("two", "part.b.weight")):
+        assert name in keys(load(spec(layers, blocks=blocks, params={"kind": kind})))
+    assert codes(spec(layers, blocks=blocks, params={"kind": "three"})) == ["R307"]
+
+
 def test_blocks_with_params_lets_and_shapes() -> None:
     block = {
         "params": {"width": None, "factor": 2},

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
 import torch
 from zoo.original import SPECS
+from zoo.settling import settle
 
 from specc.api.model import Model, load
+from specc.parity.perturb import perturbed
 
 Checked = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
 
@@ -30,6 +32,21 @@ SMALL = {
 @cache
 def small_model(name: str) -> Model:
     return load(SPECS / f"vision/{name}.json", [*SMALL[name], "params.num_classes=5"])
+
+
+@pytest.fixture(autouse=True)
+def _one_way_to_attend() -> Iterator[None]:
+    """Called directly, `nn.MultiheadAttention` runs a fused kernel that tracing does not see."""
+    torch.backends.mha.set_fastpath_enabled(False)
+    yield
+    torch.backends.mha.set_fastpath_enabled(True)
+
+
+def module_of(name: str) -> torch.nn.Module:
+    """The module with weights that make a difference: a fresh head may be all zeros."""
+    module = perturbed(small_model(name).compile(seed=0).eval(), seed=0)
+    settle(module, lambda: module(image(8)))
+    return module
 
 
 def image(batch: int = 2) -> torch.Tensor:
@@ -103,17 +120,17 @@ each_model = pytest.mark.parametrize("name", SMALL)
 @each_model
 @pytest.mark.parametrize("way", EXACT)
 def test_the_same_outputs_after(way: Checked, name: str) -> None:
-    module = small_model(name).compile(seed=0).eval()
+    module = module_of(name)
     with torch.no_grad():
         wanted = module(image())
         found = way(module, image())
-    assert wanted.unique().numel() > 5
+    assert not torch.allclose(wanted[0], wanted[1], rtol=1e-2)
     torch.testing.assert_close(found, wanted, rtol=0, atol=0)
 
 
 @each_model
 def test_channels_last(name: str) -> None:
-    module = small_model(name).compile(seed=0).eval()
+    module = module_of(name)
     with torch.no_grad():
         wanted = module(image())
         module.to(memory_format=torch.channels_last)
@@ -124,7 +141,7 @@ def test_channels_last(name: str) -> None:
 
 @each_model
 def test_gradients_reach_every_parameter(name: str) -> None:
-    module = small_model(name).compile(seed=0).train()
+    module = module_of(name).train()
     module(image()).square().sum().backward()
     without = [key for key, p in module.named_parameters() if p.grad is None]
     assert without == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from zoo.models import ORIGINALS
+from zoo.original import Original, Tensors
 
 import specc
 from specc.ir.dims import evaluate
@@ -18,10 +19,6 @@ from specc.parity.perturb import perturbed
 from specc.parity.verify import prove
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from zoo.models import ORIGINALS  # noqa: E402
-from zoo.original import Original, Tensors  # noqa: E402
 
 LARGE = {"unet", "mlp_mixer", "vit", "vit_tiny", "diffusion_unet"}
 CASES = [

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from modules.case import Tensors
 from torch import nn
+
+from modules.case import Tensors
 
 Layer = dict[str, Any]
 

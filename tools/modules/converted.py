@@ -16,7 +16,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from modules.case import Case, Expected
+from modules.case import Case, Expected, one_layer
 
 Attributes = dict[str, Any]
 Params = dict[str, Any]
@@ -57,12 +57,12 @@ def _case(name: str, path: Path) -> Case:
     graph = _graph(onnx.load(path / "model.onnx").graph)
     (x,) = _tensors(path / "test_data_set_0", "input")
     output = _tensors(path / "test_data_set_0", "output")
-    inputs = {"input": x} | {"target": t for t in graph.constants if op == "PoissonNLLLoss"}
-    params = _PARAMS[op](graph, x)
-    return Case(
-        name, op, params, inputs, dict(zip(_weight_names(op), graph.weights, strict=False)),
-        partial(Expected, output), {},
-    )  # fmt: skip
+    inputs = {"input": x}
+    if op == "PoissonNLLLoss":
+        (inputs["target"],) = graph.constants
+    params = _PARAMS[op](graph)
+    state = dict(zip(_weight_names(op), graph.weights, strict=False))
+    return one_layer(name, op, params, inputs, state, partial(Expected, output))
 
 
 def _tensors(folder: Path, kind: str) -> tuple[torch.Tensor, ...]:
@@ -110,11 +110,11 @@ def _window(found: Attributes, axes: int) -> Params:
     return made
 
 
-def _pool(axes: int, kind: str, graph: Graph, x: torch.Tensor) -> Params:
+def _pool(axes: int, kind: str, graph: Graph) -> Params:
     return _window(graph.attributes[kind], axes)
 
 
-def _conv(axes: int, graph: Graph, x: torch.Tensor) -> Params:
+def _conv(axes: int, graph: Graph) -> Params:
     found = graph.attributes.get("Conv") or graph.attributes["ConvTranspose"]
     weight, transposed = graph.weights[0], "Conv" not in graph.attributes
     made = _window(found, axes) | {"groups": found["group"], "bias": len(graph.weights) > 1}
@@ -123,54 +123,54 @@ def _conv(axes: int, graph: Graph, x: torch.Tensor) -> Params:
     return made | {"out_channels": weight.shape[1 if transposed else 0]}
 
 
-def _batch_norm(graph: Graph, x: torch.Tensor) -> Params:
+def _batch_norm(graph: Graph) -> Params:
     graph.weights.append(torch.tensor(0))  # `num_batches_tracked`, which no result depends on
     found = graph.attributes["BatchNormalization"]
     # ONNX's momentum is the share that is kept; attributes are float32.
     return {"eps": _short(found["epsilon"]), "momentum": _short(1 - found["momentum"])}
 
 
-def _pad(graph: Graph, x: torch.Tensor) -> Params:
+def _pad(graph: Graph) -> Params:
     pads = graph.attributes["Pad"]["pads"]
     height, width = (2, 3) if len(pads) == 8 else (0, 1)
     half = len(pads) // 2
     return {"padding": [pads[width], pads[half + width], pads[height], pads[half + height]]}
 
 
-def _constant_pad(graph: Graph, x: torch.Tensor) -> Params:
-    return _pad(graph, x) | {"value": graph.attributes["Pad"]["value"]}
+def _constant_pad(graph: Graph) -> Params:
+    return _pad(graph) | {"value": graph.attributes["Pad"]["value"]}
 
 
-def _linear(graph: Graph, x: torch.Tensor) -> Params:
+def _linear(graph: Graph) -> Params:
     return {"out_features": graph.weights[0].shape[0], "bias": len(graph.weights) > 1}
 
 
-def _embedding(graph: Graph, x: torch.Tensor) -> Params:
+def _embedding(graph: Graph) -> Params:
     rows, width = graph.weights[0].shape
     return {"num_embeddings": rows, "embedding_dim": width}
 
 
-def _shuffle(graph: Graph, x: torch.Tensor) -> Params:
+def _shuffle(graph: Graph) -> Params:
     return {"upscale_factor": int(graph.constants[0][2])}
 
 
-def _axis(kind: str, name: str, graph: Graph, x: torch.Tensor) -> Params:
+def _axis(kind: str, name: str, graph: Graph) -> Params:
     return {name: graph.attributes[kind]["axis"]}
 
 
-def _number(kind: str, name: str, ours: str, graph: Graph, x: torch.Tensor) -> Params:
+def _number(kind: str, name: str, ours: str, graph: Graph) -> Params:
     return {ours: _short(graph.attributes[kind][name])}
 
 
-def _prelu(graph: Graph, x: torch.Tensor) -> Params:
+def _prelu(graph: Graph) -> Params:
     return {"num_parameters": graph.weights[0].numel()}
 
 
-def _poisson(graph: Graph, x: torch.Tensor) -> Params:
+def _poisson(graph: Graph) -> Params:
     return {"log_input": "Exp" in graph.attributes, "full": False, "reduction": "none"}
 
 
-def _none(graph: Graph, x: torch.Tensor) -> Params:
+def _none(_: Graph) -> Params:
     return {}
 
 
@@ -179,7 +179,7 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-_PARAMS: dict[str, Callable[[Graph, torch.Tensor], Params]] = {
+_PARAMS: dict[str, Callable[[Graph], Params]] = {
     **{f"AvgPool{n}d": partial(_pool, n, "AveragePool") for n in (1, 2, 3)},
     **{f"MaxPool{n}d": partial(_pool, n, "MaxPool") for n in (1, 2, 3)},
     **{f"Conv{n}d": partial(_conv, n) for n in (1, 2, 3)},

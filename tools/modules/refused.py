@@ -30,8 +30,13 @@ class Refusals:
 
     def case_reason(self, message: str) -> str | None:
         """Why a message of refusal is right; `None` if it is not in the table."""
-        found = (r for pattern, r in self.cases.items() if re.fullmatch(pattern, message))
+        found = (r for pattern, r in self.cases.items() if self.matches(pattern, message))
         return next(found, None)
+
+    @staticmethod
+    def matches(pattern: str, message: str) -> bool:
+        """Whether a pattern of `cases` is about a message."""
+        return re.fullmatch(pattern, message) is not None
 
 
 def refusals() -> Refusals:

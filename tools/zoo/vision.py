@@ -67,7 +67,11 @@ def _maker(name: str) -> Callable[[], torch.nn.Module]:
 
 
 def _model(
-    name: str, parameters: int, *, size: int = 64, small: tuple[str, ...] = (),
+    name: str,
+    parameters: int,
+    *,
+    size: int = 64,
+    small: tuple[str, ...] = (),
 ) -> Original:
     """A model at an image of nearly square `size`; `small` makes the proof of its export quick."""
     classes = ("params.num_classes=8", "dims.batch.example=2")

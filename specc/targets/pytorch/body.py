@@ -8,7 +8,7 @@ from typing import Any
 
 from specc.ir.graph import Call, Graph, Node, Value
 from specc.ops.writers import Code
-from specc.targets.pytorch.constructor import Constructor, stamped
+from specc.targets.pytorch.constructor import Constructor, stamped, stamped_by_name
 from specc.targets.pytorch.forward import Forward, Line
 from specc.targets.pytorch.node_writer import NodeWriter, torch_code
 from specc.targets.pytorch.variables import is_attribute
@@ -42,6 +42,8 @@ class Body:
             return None
         if any(_is_changed(node) for node in graph.nodes):
             return None
+        if not graph.nodes[0].path[0].isdigit():
+            return None if self.is_model else self._as_named_chain()
         children: list[Constructor] = []
         value = graph.inputs[0]
         for step, run in groupby(graph.nodes, key=lambda node: node.path.partition(".")[0]):
@@ -66,6 +68,20 @@ class Body:
             value = node.outputs[0]
         single = nodes[0].path == step
         return children[0] if single else stamped("nn.Sequential", children)
+
+    def _as_named_chain(self) -> Constructor | None:
+        """The `nn.Sequential` of a repeated layer whose name has its number in it."""
+        children = []
+        value = self.graph.inputs[0]
+        for node in self.graph.nodes:
+            made = self.as_module(node, value) if isinstance(node.op, Call) else None
+            if made is None:
+                return None
+            children.append(made)
+            value = node.outputs[0]
+        if value is not self.graph.outputs[0][1]:
+            return None
+        return stamped_by_name([node.path for node in self.graph.nodes], children)
 
     @property
     def is_numbered(self) -> bool:

@@ -36,12 +36,14 @@ class Constructor:
     children: tuple[Constructor, ...] = field(default=())
     is_repeated: bool = False
     """Whether its one child stands as often as its one argument says."""
+    names: str = ""
+    """How a repeated child is called, such as `block_{i + 1}`, where that is not its index."""
 
     def skeleton(self) -> Any:
         """What has to be equal in two calls for them to differ in values only."""
         required = tuple(a.name for a in self.arguments if a.default is ...)
         children = tuple(child.skeleton() for child in self.children)
-        return self.name, required, children, self.is_repeated
+        return self.name, required, children, self.is_repeated, self.names
 
     def source(self) -> str:
         """The call as Python."""
@@ -56,6 +58,12 @@ class Constructor:
         return f"{self.name}({', '.join(positional + keywords)})"
 
     def _container(self) -> str:
+        if self.names:
+            child, count = self.children[0].source(), literal(self.arguments[0].value)
+            members = f'(f"{self.names}", {child}) for i in range({count})'
+            return f"{self.name}(OrderedDict({members}))"
+        if counted := self._counted():
+            return f"{self.name}({counted})"
         parts: list[str] = []
         runs = self._runs()
         for text, count in runs:
@@ -75,6 +83,21 @@ class Constructor:
             return [(self.children[0].source(), self.arguments[0].value)]
         return [(text, len(list(run))) for text, run in groupby(c.source() for c in self.children)]
 
+    def _counted(self) -> str:
+        """`Layer(i) for i in range(4)`, where the children differ in their number alone."""
+        rows = [[value for _, value in child.leaves()] for child in self.children]
+        same = len({repr(child.skeleton()) for child in self.children}) == 1
+        if self.name != "nn.ModuleList" or self.is_repeated or len(rows) < 3 or not same:
+            return ""
+        values = []
+        for column in zip(*rows, strict=True):
+            if list(column) != list(range(len(rows))) and any(v != column[0] for v in column):
+                return ""
+            values.append(column[0] if column[0] == column[1] else Slot("i"))
+        remaining = iter(values)
+        child = self.children[0].replaced(lambda: next(remaining))
+        return f"{child.source()} for i in range({len(rows)})" if Slot("i") in values else ""
+
     def leaves(self) -> Iterator[tuple[str, Any]]:
         """Every argument of this call and of its children, by name."""
         for a in self.arguments:
@@ -86,7 +109,7 @@ class Constructor:
         """The same call with each leaf, in order, replaced by the next of `values`."""
         arguments = tuple(Argument(a.name, values(), a.default) for a in self.arguments)
         children = tuple(child.replaced(values) for child in self.children)
-        return Constructor(self.name, arguments, children, self.is_repeated)
+        return Constructor(self.name, arguments, children, self.is_repeated, self.names)
 
 
 def align(group: Sequence[Constructor]) -> list[Constructor]:
@@ -99,6 +122,7 @@ def align(group: Sequence[Constructor]) -> list[Constructor]:
             tuple(_argument(call, name, example) for name, example in examples.items()),
             tuple(column[i] for column in columns),
             call.is_repeated,
+            call.names,
         )
         for i, call in enumerate(group)
     ]
@@ -109,6 +133,17 @@ def stamped(container: str, children: Sequence[Constructor]) -> Constructor:
     if any(child != children[0] for child in children):
         return Constructor(container, (), tuple(children))
     return Constructor(container, (Argument(COUNT, len(children)),), (children[0],), True)
+
+
+def stamped_by_name(paths: Sequence[str], children: Sequence[Constructor]) -> Constructor | None:
+    """The `nn.Sequential` of one layer repeated as `block_1`, `block_2`, …, if it is one."""
+    prefix = paths[0].rstrip("0123456789")
+    for first, number in ((0, "{i}"), (1, "{i + 1}")):
+        names = [f"{prefix}{first + i}" for i in range(len(paths))]
+        if len(paths) > 1 and list(paths) == names and all(c == children[0] for c in children):
+            count = (Argument(COUNT, len(children)),)
+            return Constructor("nn.Sequential", count, (children[0],), True, prefix + number)
+    return None
 
 
 def _argument(call: Constructor, name: str, example: Argument) -> Argument:

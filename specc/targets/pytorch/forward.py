@@ -9,8 +9,9 @@ from specc.ir.dims import Dim, Size, Symbol, render, symbol
 from specc.ir.graph import Call, Graph, Node, Value
 from specc.ir.types import OpError, TensorType
 from specc.ops.writers import Code
-from specc.targets.pytorch.constructor import stamped
+from specc.targets.pytorch.constructor import Constructor, stamped
 from specc.targets.pytorch.node_writer import NodeWriter, torch_code
+from specc.targets.pytorch.repeated import loop_lines
 from specc.targets.pytorch.statements import Statement, statements
 from specc.targets.pytorch.variables import Variables
 
@@ -54,6 +55,8 @@ class Forward:
         self.variables = Variables(self.graph.inputs, self._last_uses(), self._by_name())
         self.codes: dict[Value, Code] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
+        self.lists: dict[str, int] = {}
+        """Lists of results of repeated layers, and how many each holds."""
         self.constant = _computed_once(self.graph)
         self.in_init = False
         for value in self.graph.inputs:
@@ -102,6 +105,12 @@ class Forward:
         self.body.setup += [line.text for line in self.body.lines]
         self.body.lines, self.in_init = lines, False
 
+    def _is_idle(self, statement: Statement) -> bool:
+        """Whether nobody takes what it makes: its layers are there for their weights alone."""
+        return not statement.container and not any(
+            value in self.variables.last_use for value in statement.results
+        )
+
     def _write_statement(self, statement: Statement, position: int, is_last: bool) -> None:
         if statement.container:
             self._write_container(statement, position, is_last)
@@ -110,6 +119,8 @@ class Forward:
             text = self._text(node)
             if node is not statement.nodes[-1]:
                 self.codes[node.outputs[0]] = text
+        if self._is_idle(statement):
+            return
         self._assign(statement, str(text), position, is_last)
 
     def _text(self, node: Node) -> Code:
@@ -120,7 +131,12 @@ class Forward:
             reference = writer.child(self.body.instances[node.op.body])
             return Code(f"{reference}({', '.join(map(str, codes))})", node.outputs[0].type)
         text = torch_code(node.op, NodeWriter(self.body, node, self), codes)
-        return text if isinstance(text, Code) else Code(str(text), node.outputs[0].type)
+        if isinstance(text, Code):
+            return text
+        for name, count in self.lists.items():
+            members = ", ".join(f"{name}[{i}]" for i in range(count))
+            text = text.replace(f"[{members}]", name)
+        return Code(text, node.outputs[0].type)
 
     def _assign(self, statement: Statement, text: str, position: int, is_last: bool) -> None:
         node, outputs = statement.nodes[-1], statement.results
@@ -142,25 +158,26 @@ class Forward:
 
     def _write_container(self, statement: Statement, position: int, is_last: bool) -> None:
         first, name = statement.nodes[0], statement.container
-        children = [self.body.as_module(node) for node in statement.nodes]
-        extra = [self.codes[v] for v in first.inputs[1:] if v]
-        kind = "nn.ModuleList" if extra else "nn.Sequential"
-        self.body.layers[name] = stamped(kind, [c for c in children if c])
-        first_input = first.inputs[0]
-        assert first_input is not None
-        source = str(self.codes[first_input])
+        in_loop = len(first.inputs) > 1 or len(first.outputs) > 1 or statement.start > 0
+        kind = "nn.ModuleList" if in_loop else "nn.Sequential"
+        children = [self._module(node) for node in statement.nodes]
+        before = self.body.layers[name].children if statement.start else ()
+        self.body.layers[name] = stamped(kind, [*before, *(c for c in children if c)])
         reference = self.body.reference(name)
-        if not extra:
-            self._assign(statement, f"{reference}({source})", position, is_last)
+        if not in_loop:
+            first_input = first.inputs[0]
+            assert first_input is not None
+            text = f"{reference}({self.codes[first_input]})"
+            self._assign(statement, text, position, is_last)
             return
-        (target,) = self.variables.assign(statement.results, first, position)
-        if target != source:
-            self.body.lines.append(Line(f"{target} = {source}"))
-        arguments = ", ".join([target, *map(str, extra)])
-        kept = statement.results[0]
-        self.body.lines.append(Line(f"for layer in {reference}:"))
-        self.body.lines.append(Line(f"    {target} = layer({arguments})", kept.type))
-        self.codes[kept] = Code(target, kept.type)
+        for line in loop_lines(self, statement, reference, position):
+            is_call = " = layer(" in line
+            self.body.lines.append(Line(line, statement.results[0].type if is_call else None))
+
+    def _module(self, node: Node) -> Constructor | None:
+        if isinstance(node.op, Call):
+            return self.body.instances[node.op.body]
+        return self.body.as_module(node)
 
     def _returned(self) -> str:
         outputs = self.graph.outputs

@@ -6,7 +6,7 @@ import keyword
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from specc.ir.graph import Node, Value
+from specc.ir.graph import Call, Node, Value
 
 GENERIC = ("x", "out", "y", "z")
 """Running names for values that only the next line uses."""
@@ -36,14 +36,14 @@ class Variables:
         self.names: dict[Value, str] = {}
         self.holds: dict[str, float] = {}
         for value in inputs:
-            self._assign(value, self._free(identifier(value.name), -1))
+            self._assign(value, self.free(identifier(value.name), -1))
 
     def __getitem__(self, value: Value) -> str:
         return self.names[value]
 
     def reserve(self, name: str) -> str:
         """Take a name for the whole of the method."""
-        free = self._free(identifier(name), -1)
+        free = self.free(identifier(name), -1)
         self.holds[free] = math.inf
         return free
 
@@ -52,14 +52,22 @@ class Variables:
         chosen: list[str] = []
         for value in outputs:
             wanted = self._wanted(value, node, position, single=len(outputs) == 1)
-            name = self._free(wanted, position, chosen)
+            name = self.free(wanted, position, chosen)
             chosen.append(name)
             self._assign(value, name)
         return chosen
 
+    def collect(self, values: Sequence[Value], wanted: str, position: float) -> str:
+        """A name for the list of these values, held until the last of them is read."""
+        name = self.free(wanted, position)
+        self.holds[name] = max(self.last_use.get(value, -1) for value in values)
+        return name
+
     def _wanted(self, value: Value, node: Node, position: float, *, single: bool) -> str:
         if not single:
-            return identifier(value.name.replace(".", "_"))
+            own = identifier(value.name.rpartition(".")[2])
+            known = isinstance(node.op, Call) and self.holds.get(own, -1) <= position
+            return own if known else identifier(value.name.replace(".", "_"))
         own = node.path.rsplit(".", 1)[-1]
         is_named = not own.isdigit()
         if value in self.by_name and is_named:
@@ -71,7 +79,8 @@ class Variables:
         free = next((g for g in GENERIC if self.holds.get(g, -1) <= position), None)
         return free or identifier(own)
 
-    def _free(self, wanted: str, position: float, taken: Sequence[str] = ()) -> str:
+    def free(self, wanted: str, position: float, taken: Sequence[str] = ()) -> str:
+        """The wanted name, with a number behind it where it is held."""
         name, number = wanted, 2
         while name in taken or self.holds.get(name, -math.inf) > position:
             name, number = f"{wanted}{number}", number + 1
