@@ -157,7 +157,6 @@ TRAIN = _object(
         ),
         "precision": {"enum": ["float32", "bfloat16", "float16"]}, "ema": EMA,
         "init_from": INIT_FROM, "compile": {"enum": [False, "model", "step", "auto"]},
-        "tensorboard": FLAG,
         "doc": TEXT,
     },
     ["loss"],

@@ -87,7 +87,12 @@ class WholeStep:
             "guard_filter_fn": torch.compiler.skip_all_guards_unsafe, "size_asserts": False,
         }  # fmt: skip
         self.program = Compiled(
-            _with_own_code(self._step), note, self._plain_step, fullgraph=True, dynamic=False, options=unchecked
+            _with_own_code(self._step),
+            note,
+            self._plain_step,
+            fullgraph=True,
+            dynamic=False,
+            options=unchecked,
         )
 
     def fits(self, group: Group) -> bool:

@@ -67,13 +67,9 @@ class Settings:
     ema: float | None = None
     init_from: InitFrom | None = None
     compile: str | None = None
-    tensorboard: bool = False
 
 
-PLAIN = (
-    "epochs", "steps", "batch_size", "accumulate", "clip_grad_norm", "seed", "precision",
-    "tensorboard",
-)  # fmt: skip
+PLAIN = ("epochs", "steps", "batch_size", "accumulate", "clip_grad_norm", "seed", "precision")
 PARSED = (
     "loss", "optimizer", "scheduler", "metrics", "early_stop", "checkpoint", "ema", "init_from",
     "compile",

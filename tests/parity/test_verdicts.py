@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from specc.api.model import load
 from specc.ir.graph import InputInfo, Interface
 from specc.ir.types import DType
 from specc.parity.certificate import Certificate
@@ -203,6 +204,25 @@ def test_every_exempted_difference_is_still_there(reason: str, tmp_path: Path) -
         assert (strict.differing > 0) == (witness.runtime in runtimes)
         assert not exempt.differing
         assert exempt.applied == ((reason,) if strict.differing else ())
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_recurrent_gates_still_make_a_number_of_nan(op: str, tmp_path: Path) -> None:
+    layer = {"name": "cell", "op": op, "hidden_size": 4, "batch_first": True}
+    spec = {"specc": 1, "name": "n", "inputs": {"x": {"shape": [1, 3, 5]}}, "layers": [layer]}
+    model = load(spec)
+    module = model.compile(seed=0).eval()
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.to_onnx(module.state_dict()))
+    x = np.random.default_rng(0).standard_normal((1, 3, 5)).astype(np.float32)
+    x[0, 1, 2] = np.nan
+    expected = module(torch.from_numpy(x)).detach().numpy()
+    for witness in default_witnesses():
+        (actual,) = witness.run(path, {"x": x}).values()
+        strict = compare_masks(actual, expected, witness.runtime, "nan", ())
+        exempt = compare_masks(actual, expected, witness.runtime, "nan", {op})
+        assert (strict.differing > 0) == (witness.runtime == "onnxruntime")
+        assert not exempt.differing
 
 
 def test_attention_to_nothing_is_still_0(tmp_path: Path) -> None:

@@ -160,7 +160,10 @@ def test_warm_up_then_decay(tmp_path: Path) -> None:
         expected.step()
 
 
-HALF = [{**LOSS, "weight": 0.5}, {"op": "MultiMarginLoss", "from": ["logits", "label"], "weight": 2}]
+HALF = [
+    {**LOSS, "weight": 0.5},
+    {"op": "MultiMarginLoss", "from": ["logits", "label"], "weight": 2},
+]
 SMOOTH = {**LOSS, "label_smoothing": 0.1, "weight": [1.0, 2.0, 0.5], "ignore_index": 2}
 LAYERED = {"layers": [
     {"name": "ce", "op": "CrossEntropyLoss", "from": ["logits", "label"], "reduction": "none"},

@@ -53,13 +53,35 @@ def test_a_variant_says_only_what_differs(about: Original) -> None:
         assert len(about.path.read_text("utf-8").splitlines()) <= 26
 
 
+SETTINGS = ("eps", "momentum", "p", "mode", "kernel_size", "stride", "padding", "ceil_mode")
+"""What a layer may say that its weights do not show; some of it counts in training only."""
+
+
+def settings(module: torch.nn.Module) -> dict[str, dict[str, Any]]:
+    """The settings of every layer by its path and class."""
+    found = {
+        f"{path} {type(part).__name__}": {k: getattr(part, k) for k in SETTINGS if hasattr(part, k)}
+        for path, part in module.named_modules()
+    }
+    return {name: values for name, values in found.items() if values}
+
+
 @every
-def test_weights_have_the_names_of_torchvision(about: Original, models: Any) -> None:
+def test_layers_and_weights_are_those_of_torchvision(about: Original, models: Any) -> None:
     with torch.device("meta"):
         original = getattr(models, about.name)(weights=None)
         module = load(about.path).compile()
     wanted = [(name, tuple(tensor.shape)) for name, tensor in original.state_dict().items()]
     assert [(name, tuple(t.shape)) for name, t in module.state_dict().items()] == wanted
+    theirs, ours = settings(original), settings(module)
+    # torchvision keeps a stochastic depth also where there is nothing to skip, and has a class
+    # of its own for a LayerNorm of channels.
+    missing = {name for name in theirs if name not in ours}
+    assert {name.split()[1] for name in missing} <= {"StochasticDepth", "LayerNorm2d"}
+    assert {name: ours[name] for name in ours if name in theirs} == {
+        name: theirs[name] for name in ours if name in theirs
+    }
+    assert len(missing) < len(theirs) / 4
 
 
 @pytest.mark.usefixtures("models")
