@@ -3,6 +3,7 @@
 python tools/check_modules.py                 both tables, whole
 python tools/check_modules.py Conv2d LSTM     the cases of these operators
     --list        print every case, not only the numbers
+    --opset N     export for this opset (default 20)
 
 The tables are PyTorch's own module tests (`torch.testing._internal.common_modules`) and the
 `pytorch-converted` cases of the onnx package. Every case becomes a spec; its generated module
@@ -19,6 +20,7 @@ import warnings
 import torch
 from modules import converted, pytorch_tests
 from modules.refused import Refusals, module_classes, refusals
+from modules.trial import OPSET
 from modules.verdicts import Verdict, table, unexplained, verdicts
 
 from specc.ops import REGISTRY
@@ -28,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", help="operators; default: all")
     parser.add_argument("--list", action="store_true", help="print every case")
+    parser.add_argument("--opset", type=int, default=OPSET, help="opset of the export")
     given = parser.parse_args()
     only, reasons = frozenset(given.names) or None, refusals()
     warnings.simplefilter("ignore")
@@ -37,7 +40,7 @@ def main() -> int:
         ("PyTorch's module tests", pytorch_tests.cases(only)),
         ("pytorch-converted of onnx", converted.cases(only)),
     ):
-        found = verdicts(cases)
+        found = verdicts(cases, given.opset)
         if given.list:
             print("\n".join(map(_row, found)))
         print(table(title, found, reasons))

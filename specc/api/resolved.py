@@ -25,6 +25,12 @@ def resolved_spec(spec: Spec, folder: Path) -> dict[str, Any]:
     files = {k: _moved(v, spec.base, folder) for k, v in split.items() if _is_file(k, v)}
     if files:
         value["data"] = {**value["data"], "split": {**split, **files}}
+    start = value.get("train", {}).get("init_from")
+    if start is not None:
+        given = start["path"] if isinstance(start, dict) else start
+        path = _moved(given, spec.base, folder)
+        begin = {**start, "path": path} if isinstance(start, dict) else path
+        value["train"] = {**value["train"], "init_from": begin}
     return value
 
 

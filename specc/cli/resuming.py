@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from specc.api.model import Model, load
 from specc.cli.options import spec_or_default
+
+if TYPE_CHECKING:
+    from specc.api.model import Model
 
 
 def model_and_run(
@@ -16,13 +19,14 @@ def model_and_run(
 
     A run that is named brings its own spec, unless another one is named as well.
     """
+    from specc.api.model import load
+    from specc.api.run_list import newest_unfinished, read_run
+
     if resume and Path(resume).is_file() and spec is None:
         # `--resume spec.json`: the option takes what was meant as the argument.
         spec, resume = Path(resume), ""
     if resume is None:
         return load(spec_or_default(spec), sets), None
-    from specc.api.run_list import newest_unfinished, read_run
-
     if resume:
         folder = Path(read_run(Path(resume)).folder)
         return load(spec or folder / "spec.resolved.json", sets), folder

@@ -27,9 +27,8 @@ def print_comparison(runs: Sequence[Run], changed: Mapping[str, Sequence[Any]]) 
     for key, values in changed.items():
         table.add_row(key, *("" if value is None else str(value) for value in values))
     table.add_section()
-    for part, name in dict.fromkeys(
-        (part, name) for run in runs for part in PARTS for name in run.metrics.get(part, {})
-    ):
+    shown = [(part, name) for run in runs for part in PARTS for name in run.metrics.get(part, {})]
+    for part, name in dict.fromkeys(shown):
         cells = [_rounded(run.metrics.get(part, {}).get(name), ".4g") for run in runs]
         table.add_row(f"{part} {name}", *cells)
     table.add_row("epochs", *(str(run.epochs) for run in runs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from specc.ops.index import limits
+from specc.ops.index import limits, onnx_position
 from specc.ops.loss import Loss, needs_floating, same_shape
 from specc.ops.op import (
     Code,
@@ -167,7 +167,7 @@ class CrossEntropyLoss(ClassLoss):
         kind, classes = input.type.dtype, input.type.shape[class_axis(input.type)]
         if isinstance(classes, int):
             return g.const(self.label_smoothing / classes, kind)
-        count = g.cast(g.dims((classes,)), kind)
+        count = g.cast(onnx_position(g, classes), kind)
         return g.op("Div", g.const(self.label_smoothing, kind), count)
 
     def _class_sum(self, g: OnnxBuilder, values: Ref) -> Ref:
@@ -217,6 +217,7 @@ class CrossEntropyLoss(ClassLoss):
         example("N 4", "0<=float32<1: N 4", weight=(0.5, 1.0, 2.0, 3.0)),
         example("10", "int64<10:", reduction="none"),
         example("10", "0<=float32<1: 10", label_smoothing=0.1),
+        example("T", "int64<2:", label_smoothing=0.2, reduction="none"),
     )
 
 

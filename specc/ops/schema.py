@@ -96,10 +96,10 @@ def takes_sizes(cls: type[Op], name: str) -> bool:
 
 def open_param(cls: type[Op]) -> str | None:
     """The parameter that takes names of the user's own, such as `axes` of `rearrange`."""
-    return next(
-        (n for n, kind in hints(cls).items() if any(get_origin(k) is dict for k in _alternatives(kind))),
-        None,
-    )
+    for name, annotation in hints(cls).items():
+        if any(get_origin(kind) is dict for kind in _alternatives(annotation)):
+            return name
+    return None
 
 
 def plain(cls: type[Op], name: str, value: Any) -> Any:

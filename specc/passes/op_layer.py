@@ -118,10 +118,10 @@ class OpMaker(Maker):
             return None
         filled = self._with_numbers(path, list(inputs), params)
         bound = self.cls(**{k: v for k, v in params.items() if k in self.cls.params})
-        made = self.applied(bound, path, filled)
-        if made is None or not self._is_made_of_constants(bound, filled):
+        if not self._is_made_of_constants(bound, filled):
             return None
-        return made._replace(inputs=tuple(filled))
+        made = self.applied(bound, path, filled)
+        return made._replace(inputs=tuple(filled)) if made else None
 
     def _is_made_of_constants(self, bound: Op, inputs: Sequence[Value | None]) -> bool:
         """Whether a buffer's values are known when the model is made; others need not be."""

@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 MAX_LENGTH = 2_000
@@ -77,6 +78,7 @@ class Expr:
         return Expr(node, self.text, self.offset)
 
 
+#@lru_cache(maxsize=4096)
 def parse(text: str, offset: int = 0, *, kind: Literal["expression", "formula"]) -> Expr:
     """Parse the text and admit only what the language lists; raises `ExpressionError`.
 

@@ -83,17 +83,13 @@ class WholeStep:
         eager.optimizer._opt_called = True  # type: ignore[attr-defined]
         # Nothing that the program depends on ever changes: `fits` sees to the shapes, and this
         # object's tensors stay. Checking it all anew in each step would cost as much as the step.
-        unchecked = {
+        options = {
             "guard_filter_fn": torch.compiler.skip_all_guards_unsafe, "size_asserts": False,
         }  # fmt: skip
+        program, plain = _with_own_code(self._step), self._plain_step
         self.program = Compiled(
-            _with_own_code(self._step),
-            note,
-            self._plain_step,
-            fullgraph=True,
-            dynamic=False,
-            options=unchecked,
-        )
+            program, note, plain, fullgraph=True, dynamic=False, options=options
+        )  # fmt: skip
 
     def fits(self, group: Group) -> bool:
         """Whether the program was made for groups of this size."""

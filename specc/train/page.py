@@ -32,7 +32,8 @@ figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: 6px; }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--soft); font-size: 12px; }
 .grid { stroke: var(--rule); } .mark { stroke: var(--soft); stroke-dasharray: 3 4; }
 polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
-polyline.s0 { stroke: var(--s0); } polyline.s1 { stroke: var(--s1); } polyline.s2 { stroke: var(--s2); }
+polyline.s0 { stroke: var(--s0); } polyline.s1 { stroke: var(--s1); }
+polyline.s2 { stroke: var(--s2); }
 circle.s0 { fill: var(--s0); } circle.s1 { fill: var(--s1); } circle.s2 { fill: var(--s2); }
 .key { font-weight: 400; color: var(--soft); margin-left: 14px; font-size: 13px; }
 .key::before { content: ""; display: inline-block; width: 14px; height: 3px; margin-right: 6px;
@@ -61,7 +62,8 @@ def write_page(folder: Path) -> None:
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{escape(name)} {escape(folder.name)}</title>\n<style>\n{STYLE}\n</style>\n</head>\n"
+        f"<title>{escape(name)} {escape(folder.name)}</title>\n"
+        f"<style>\n{STYLE}\n</style>\n</head>\n"
         "<body>\n" + "\n".join(filter(None, body)) + "\n</body>\n</html>\n"
     )
     write_bytes(folder / PAGE, page.encode())

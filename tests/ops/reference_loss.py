@@ -47,7 +47,7 @@ TORCH_ONNX_CANNOT |= dict.fromkeys(
 TORCH_ONNX_CANNOT |= {
     f"CrossEntropyLoss-{i}": "the TorchScript exporter knows neither label smoothing nor "
     "probabilities as target"
-    for i in range(5, 14)
+    for i in range(5, 15)
 }
 TORCH_ONNX_CANNOT["KLDivLoss-4"] = "gives 0 for negative targets, of which PyTorch makes NaN"
 TORCH_ONNX_CANNOT["NLLLoss-3"] = "the TorchScript exporter needs a batch axis"

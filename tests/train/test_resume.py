@@ -25,6 +25,8 @@ VARIANTS = {
     "momentum": SECTION,
     "adam": {**SECTION, "optimizer": "Adam", "scheduler": None, "clip_grad_norm": 1.0},
     "accumulate": {**SECTION, "accumulate": 2, "scheduler": {"op": "StepLR", "step_size": 2}},
+    "average": {**SECTION, "ema": 0.9},
+    "scaler": {**SECTION, "precision": "float16"},
     "plateau": {**SECTION, "optimizer": "RMSprop",
                 "scheduler": {"op": "ReduceLROnPlateau", "patience": 0}},
     "chain": {**SECTION, "scheduler": {

@@ -18,7 +18,8 @@ from specc.api.model import load
 GOLDEN = Path(__file__).parents[1] / "golden"
 MODELS = [
     "vision/resnet50", "vision/squeezenet1_1", "vision/mobilenet_v2", "vision/convnext_tiny",
-    "vision/vit_b_16",
+    "vision/vit_b_16", "language/gpt2", "language/bert", "language/llama3_8b_decode",
+    "language/t5_small", "audio/whisper_tiny_encoder",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,6 +63,7 @@ def settings(module: torch.nn.Module) -> dict[str, dict[str, Any]]:
     found = {
         f"{path} {type(part).__name__}": {k: getattr(part, k) for k in SETTINGS if hasattr(part, k)}
         for path, part in module.named_modules()
+        if type(part).__module__.startswith("torch.nn.") or "Stochastic" in type(part).__name__
     }
     return {name: values for name, values in found.items() if values}
 
@@ -74,10 +76,9 @@ def test_layers_and_weights_are_those_of_torchvision(about: Original, models: An
     wanted = [(name, tuple(tensor.shape)) for name, tensor in original.state_dict().items()]
     assert [(name, tuple(t.shape)) for name, t in module.state_dict().items()] == wanted
     theirs, ours = settings(original), settings(module)
-    # torchvision keeps a stochastic depth also where there is nothing to skip, and has a class
-    # of its own for a LayerNorm of channels.
+    # torchvision has a stochastic depth also where there is nothing to skip.
     missing = {name for name in theirs if name not in ours}
-    assert {name.split()[1] for name in missing} <= {"StochasticDepth", "LayerNorm2d"}
+    assert {name.split()[1] for name in missing} <= {"StochasticDepth"}
     assert {name: ours[name] for name in ours if name in theirs} == {
         name: theirs[name] for name in ours if name in theirs
     }
@@ -91,9 +92,31 @@ def test_small_models_compute_the_same(name: str) -> None:
     assert compare(about, onnx=False).problems == []
 
 
+@pytest.mark.usefixtures("models")
+def test_a_setting_that_is_wrong_is_found() -> None:
+    about = ORIGINALS[NAMES.index("mobilenet_v3_small")]
+
+    def altered() -> torch.nn.Module:
+        made = about.make()
+        norm = made.get_submodule("features.3.block.1.1")
+        assert isinstance(norm, torch.nn.BatchNorm2d)
+        norm.eps *= 1.01
+        return made
+
+    problems = compare(replace(about, make=altered), onnx=False).problems
+    assert [text.split(" by ")[0] for text in problems] == ["outputs differ"]
+    problems = compare(replace(about, parameters=1), onnx=False).problems
+    assert problems == ["parameters: published are 1"]
+
+
+MOST = 150_000_000
+"""Models of more parameters are left to tools/check_zoo.py."""
+SIZED = [o for o in ORIGINALS if (o.parameters or 0) <= MOST]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("models")
-@every
+@pytest.mark.parametrize("about", SIZED, ids=[o.name for o in SIZED])
 def test_the_same_outputs_bit_for_bit(about: Original) -> None:
     result = compare(about, onnx=False)
     assert result.problems == []

@@ -81,7 +81,8 @@ class _Block:
     """Residual parts, each with a norm before or after it."""
 
     def __init__(self, m: Any) -> None:
-        self.m, self.layers, self.value, self.count = m, [], "x", 0
+        self.m, self.value, self.count = m, "x", 0
+        self.layers: list[Layer] = []
 
     def part(self, made: Callable[[str], list[Layer]]) -> None:
         """Add a part; its layers are made for the name of their input."""

@@ -111,7 +111,11 @@ def _off_constants(module: nn.Module) -> None:
     held = [*module.parameters(), *(b for n, b in module.named_buffers() if "running" in n)]
     with torch.no_grad():
         for tensor in held:
-            if tensor.is_floating_point() and tensor.numel() and tensor.unique().numel() == 1:
+            if (
+                tensor.is_floating_point()
+                and tensor.numel()
+                and bool((tensor == tensor.max()).all())
+            ):
                 tensor.uniform_(0.5, 1.5)
 
 
@@ -127,7 +131,9 @@ def _constructor(
 
 def _forward(op: type[Op], called: Mapping[str, Any]) -> tuple[Tensors, dict[str, Any]]:
     """What the module is called with: tensors by the operator's names, and options."""
-    expected, inputs, options = op.input_names(), {}, {}
+    inputs: Tensors = {}
+    options: dict[str, Any] = {}
+    expected = op.input_names()
     slots = [*expected.required, *expected.optional]
     for position, (name, value) in enumerate(called.items()):
         if name in op.params and not isinstance(value, torch.Tensor):

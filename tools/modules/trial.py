@@ -15,7 +15,7 @@ from modules.case import LAYER, Case, Expected, Outputs, doubled, flat
 from specc.api.model import Model
 from specc.diagnostics.model import SpeccError
 from specc.ir.types import OpError
-from specc.parity.judge import Array, Stats, Yardstick, errors, is_floating, yardstick
+from specc.parity.judge import Array, Mask, Stats, Yardstick, errors, is_floating, yardstick
 from specc.parity.runtimes.onnxruntime import open_session
 from specc.runtime.build import build_module
 from specc.targets.torch_source import class_name, torch_source
@@ -55,7 +55,7 @@ class WrongError(Exception):
     """Results that are not those of the original."""
 
 
-def tried(case: Case) -> Trial:
+def tried(case: Case, opset: int = OPSET) -> Trial:
     """Run one case; what goes wrong on the way is its outcome, never an exception."""
     trial = Trial(case)
     try:
@@ -65,7 +65,7 @@ def tried(case: Case) -> Trial:
         return Trial(case, "original fails", _line(error))
     try:
         with plainly():
-            _run(trial, case.model(), expected)
+            _run(trial, case.model(), expected, opset)
     except SpeccError as error:
         trial.outcome, trial.reason = "refused", _line(error)
     except WrongError as error:
@@ -91,7 +91,7 @@ def _line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _run(trial: Trial, model: Model, expected: Expected) -> None:
+def _run(trial: Trial, model: Model, expected: Expected, opset: int) -> None:
     case = trial.case
     module = build_module(torch_source(model.graph), class_name(model.graph)).eval()
     _load(module, case)
@@ -103,7 +103,7 @@ def _run(trial: Trial, model: Model, expected: Expected) -> None:
     trial.measures += compared("the generated module", ours, ref64, expected.torch32)
     trial.same_source = not trial.measures
     try:
-        data = model.to_onnx(module.state_dict(), opset=OPSET)
+        data = model.to_onnx(module.state_dict(), opset=opset)
     except OpError as refusal:
         if refusal.code != "T407":
             raise
@@ -170,5 +170,6 @@ def _require_alike(who: str, mine: Array, single: Array) -> None:
         raise WrongError(f"{who} has {mine[differing][0]} where {single[differing][0]} is right")
 
 
-def _is_nan(values: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    return np.isnan(values.astype(np.float64))
+def _is_nan(values: Array) -> Mask:
+    found: Mask = np.isnan(values.astype(np.float64))
+    return found

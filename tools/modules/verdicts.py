@@ -9,7 +9,7 @@ from itertools import groupby
 
 from modules.case import Case
 from modules.refused import Refusals
-from modules.trial import Outcome, Trial, tried
+from modules.trial import OPSET, Outcome, Trial, tried
 from specc.parity.judge import Bounds, Stats, Yardstick
 
 
@@ -26,9 +26,9 @@ class Verdict:
     """Whether those of ONNX Runtime are, too."""
 
 
-def verdicts(cases: Iterable[Case]) -> list[Verdict]:
+def verdicts(cases: Iterable[Case], opset: int = OPSET) -> list[Verdict]:
     """Run all cases; the errors are judged beside those of their neighbours of one class."""
-    trials = [tried(case) for case in cases]
+    trials = [tried(case, opset) for case in cases]
     found: list[Verdict] = []
     for _, group in groupby(trials, key=lambda trial: trial.case.module):
         members = list(group)
@@ -52,8 +52,9 @@ def _verdict(trial: Trial, typical: Yardstick) -> Verdict:
     for measure in trial.measures:
         limit = measure.yardstick.limit(measure.dtype, Bounds(), typical)
         if not limit.allows(measure.errors):
-            off = f"{measure.errors.peak:.3g} off, over {limit.max:.3g}"
-            return Verdict(trial.case, "failed", f"{measure.who} is {off}")
+            off = f"{measure.errors.peak:.3g} off (rms {measure.errors.rms:.3g})"
+            over = f"over {limit.max:.3g} (rms {limit.rms:.3g})"
+            return Verdict(trial.case, "failed", f"{measure.who} is {off}, {over}")
     outcome = trial.outcome or "passed"
     return Verdict(trial.case, outcome, trial.reason, trial.same_source, not trial.measures)
 

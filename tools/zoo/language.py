@@ -50,7 +50,8 @@ def _make(model: str, config: str, settings: Sizes) -> torch.nn.Module:
 
 def maker(model: str, config: str, **settings: Any) -> Callable[[], torch.nn.Module]:
     """Builds a model of a configuration, both by the names of their classes."""
-    return partial(_make, model, config, {"attn_implementation": "sdpa", **settings})
+    fixed = {"attn_implementation": "sdpa", "use_cache": False}
+    return partial(_make, model, config, {**fixed, **settings})
 
 
 def tokens(batch: int, length: int, vocabulary: int = VOCABULARY) -> torch.Tensor:
@@ -185,9 +186,7 @@ def llama_decode() -> Original:
     )  # fmt: skip
 
 
-def t5(
-    name: str, parameters: int, width: int, inner: int, heads: int, head: int = 64
-) -> Original:
+def t5(name: str, parameters: int, width: int, inner: int, heads: int, head: int = 64) -> Original:
     """T5 of one size; the sequences are longer than the largest distance that it tells apart."""
     few = {
         "d_model": width, "d_ff": inner, "num_layers": 2, "num_heads": heads, "d_kv": head,

@@ -39,16 +39,17 @@ def _imported_without_operators() -> Any:
 
     for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
         del sys.modules[name]
-    _LIBRARY.extend([torch.library.Library("torchvision", "DEF")])
+    library = torch.library.Library("torchvision", "DEF")
+    _KEPT.append(library)
     for schema in OPERATORS:
-        _LIBRARY[0].define(schema)
+        library.define(schema)
     import torchvision.models as models
 
     return models
 
 
 # Definitions last as long as the library object does.
-_LIBRARY: list[torch.library.Library] = []
+_KEPT: list[torch.library.Library] = []
 
 
 def image(batch: int, height: int, width: int) -> Tensors:
@@ -87,22 +88,23 @@ def _model(
 FIXED = 224
 """The only image size of models that do not pool to one pixel."""
 SHALLOW = ("params.depths=[1, 2, 2, 1]",)
-SMALL_IMAGE = ("params.image_size=64", "params.hidden=64")
+SMALL_ALEXNET = ("params.image_size=64", "params.hidden=64")
+SMALL_VGG = (*SMALL_ALEXNET, "params.channels=[16, 24, 32, 48, 48]")
 SMALL_VIT = (
     "params.image_size=64", "params.num_layers=2", "params.hidden_dim=64", "params.num_heads=4",
     "params.mlp_dim=128",
 )  # fmt: skip
 
 ORIGINALS = [
-    _model("alexnet", 61_100_840, size=FIXED, small=SMALL_IMAGE),
-    _model("vgg11", 132_863_336, size=FIXED, small=SMALL_IMAGE),
-    _model("vgg13", 133_047_848, size=FIXED, small=SMALL_IMAGE),
-    _model("vgg16", 138_357_544, size=FIXED, small=SMALL_IMAGE),
-    _model("vgg19", 143_667_240, size=FIXED, small=SMALL_IMAGE),
-    _model("vgg11_bn", 132_868_840, size=FIXED, small=SMALL_IMAGE),
-    _model("vgg13_bn", 133_053_736, size=FIXED, small=SMALL_IMAGE),
-    _model("vgg16_bn", 138_365_992, size=FIXED, small=SMALL_IMAGE),
-    _model("vgg19_bn", 143_678_248, size=FIXED, small=SMALL_IMAGE),
+    _model("alexnet", 61_100_840, size=FIXED, small=SMALL_ALEXNET),
+    _model("vgg11", 132_863_336, size=FIXED, small=SMALL_VGG),
+    _model("vgg13", 133_047_848, size=FIXED, small=SMALL_VGG),
+    _model("vgg16", 138_357_544, size=FIXED, small=SMALL_VGG),
+    _model("vgg19", 143_667_240, size=FIXED, small=SMALL_VGG),
+    _model("vgg11_bn", 132_868_840, size=FIXED, small=SMALL_VGG),
+    _model("vgg13_bn", 133_053_736, size=FIXED, small=SMALL_VGG),
+    _model("vgg16_bn", 138_365_992, size=FIXED, small=SMALL_VGG),
+    _model("vgg19_bn", 143_678_248, size=FIXED, small=SMALL_VGG),
     _model("resnet18", 11_689_512),
     _model("resnet34", 21_797_672, small=SHALLOW),
     _model("resnet50", 25_557_032),

@@ -138,6 +138,8 @@ def stamped(container: str, children: Sequence[Constructor]) -> Constructor:
 def stamped_by_name(paths: Sequence[str], children: Sequence[Constructor]) -> Constructor | None:
     """The `nn.Sequential` of one layer repeated as `block_1`, `block_2`, …, if it is one."""
     prefix = paths[0].rstrip("0123456789")
+    if "." in prefix:
+        return None
     for first, number in ((0, "{i}"), (1, "{i + 1}")):
         names = [f"{prefix}{first + i}" for i in range(len(paths))]
         if len(paths) > 1 and list(paths) == names and all(c == children[0] for c in children):

@@ -224,9 +224,10 @@ class Forward:
         for number, name in enumerate(self.body.inputs):
             wanted = {axis: key for key, (i, axis) in self.sizes.items() if i == number}
             rank = self.graph.inputs[number].type.rank
-            if wanted and len(wanted) == rank and rank > 1:
-                names = ", ".join(wanted[axis] for axis in range(rank))
-                lines.append(Line(f"{names} = {name}.shape"))
+            if len(wanted) > 1 and set(wanted) == set(range(len(wanted))):
+                names = ", ".join(wanted[axis] for axis in range(len(wanted)))
+                first = "" if len(wanted) == rank else f"[:{len(wanted)}]"
+                lines.append(Line(f"{names} = {name}.shape{first}"))
             else:
                 lines += [Line(f"{key} = {name}.shape[{axis}]") for axis, key in wanted.items()]
         return lines
