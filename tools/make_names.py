@@ -9,8 +9,8 @@ import inspect
 import json
 from pathlib import Path
 
-from specc.train.metrics import ALIASES, KINDS
-from specc.train.optimizers import OPTIMIZERS, SCHEDULERS
+from specc.training.metrics import ALIASES, KINDS
+from specc.training.optimizers import OPTIMIZERS, SCHEDULERS
 
 TARGET = Path(__file__).parent.parent / "specc" / "passes" / "training_names.json"
 

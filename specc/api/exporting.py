@@ -155,8 +155,8 @@ def model_metadata(about: Subject) -> dict[str, str]:
 
 
 def _input_columns(about: Subject) -> dict[str, Any]:
-    from specc.train.data import column_specs
-    from specc.train.problems import TrainError
+    from specc.training.data import column_specs
+    from specc.training.problems import TrainError
 
     try:
         columns = column_specs(

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from specc.diagnostics.model import Diagnostic, SpeccError
-from specc.train.data import ColumnSpec, Table, encode_inputs, read_images, read_table
-from specc.train.data.images import ENDINGS
-from specc.train.problems import TrainError, nowhere
+from specc.training.data import ColumnSpec, Table, encode_inputs, read_images, read_table
+from specc.training.data.images import ENDINGS
+from specc.training.problems import TrainError, nowhere
 
 BATCH = 256
 KINDS = {

@@ -125,7 +125,7 @@ def data_rows(model: Model) -> dict[str, np.ndarray[Any, Any]] | None:
     data = model.section("data")
     if not data or data.get("source", {}).get("kind") == "memory":
         return None
-    from specc.train.data import load_dataset
+    from specc.training.data import load_dataset
 
     try:
         dataset = load_dataset(data, model.spec.base, model.interface)

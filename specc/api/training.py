@@ -13,8 +13,8 @@ from specc.ir.graph import Graph
 from specc.ops.normalization import Normalization
 
 if TYPE_CHECKING:
-    from specc.train.reporter import Reporter, TrainResult
-    from specc.train.setup import TrainJob
+    from specc.training.reporter import Reporter, TrainResult
+    from specc.training.setup import TrainJob
 
 
 def train(
@@ -34,14 +34,14 @@ def train(
         from specc.api.run_list import read_run
 
         read_run(resume)
-    from specc.train.trainer import train as run
+    from specc.training.trainer import train as run
 
     job = _job(model, arrays, device, lambda: _open_folder(model, runs, resume))
     return run(job, reporter, resume=resume is not None)
 
 
 def _open_folder(model: Model, runs: Path, resume: Path | None) -> Path:
-    from specc.train.run_folder import RunFolder
+    from specc.training.run_folder import RunFolder
 
     folder = resume or RunFolder.create(runs, model.name).path
     write_sources(model, folder)
@@ -52,9 +52,9 @@ def _job(
     model: Model, arrays: Mapping[str, Any] | None, device: str, open_folder: Callable[[], Path]
 ) -> TrainJob:
     from specc.passes.interface import interface
-    from specc.train.data import load_dataset
-    from specc.train.settings import class_limits
-    from specc.train.setup import TrainJob
+    from specc.training.data import load_dataset
+    from specc.training.settings import class_limits
+    from specc.training.setup import TrainJob
 
     assert model.loss is not None
     spec, section, data = model.spec, model.section("train", leave=("loss",)), model.section("data")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from specc.cli.options import Output
 
 if TYPE_CHECKING:
-    from specc.train.reporter import EpochRecord, Progress, Reporter, RunPlan, TrainResult
+    from specc.training.reporter import EpochRecord, Progress, Reporter, RunPlan, TrainResult
 
 StepListener = Callable[[int, int, str], None]
 """Called with how many steps are done, of how many, and what is next."""

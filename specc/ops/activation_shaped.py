@@ -320,7 +320,11 @@ class GLU(Unary):
         at = axis(input, self.dim)
         size = input.shape[at]
         if size % 2 != 0:
-            raise OpError("T411", f"`{self.name}` halves axis {at}, but {size} is odd", param="dim")
+            odd = f"{size} is odd" if isinstance(size, int) else f"`{size}` may be odd"
+            raise OpError(
+                "T411", f"`{self.name}` halves axis {at}, but {odd}", param="dim",
+                hint=None if isinstance(size, int) else "state its `multiple_of` under `dims`",
+            )  # fmt: skip
         super().infer(input)
         return input.with_shape(*input.shape[:at], size // 2, *input.shape[at + 1 :])
 

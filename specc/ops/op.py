@@ -132,7 +132,7 @@ class Op:
             total = total + kind.numel
         return total
 
-    def index_bounds(self, *types: TensorType | None) -> Mapping[str, tuple[int, int]]:  # noqa: ARG002
+    def index_bounds(self, *types: TensorType | None) -> Mapping[str, tuple[int, int]]:
         """For integer arguments: which values are allowed, `low` up to but not `high`.
 
         `types` are those of the inputs; an argument that nothing is known of is left out.

@@ -78,7 +78,7 @@ class Expr:
         return Expr(node, self.text, self.offset)
 
 
-#@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)
 def parse(text: str, offset: int = 0, *, kind: Literal["expression", "formula"]) -> Expr:
     """Parse the text and admit only what the language lists; raises `ExpressionError`.
 

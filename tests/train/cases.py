@@ -15,10 +15,10 @@ from specc.diagnostics.model import Diagnostic, SpeccError
 from specc.ir.dims import symbol
 from specc.ir.graph import InputInfo, Interface
 from specc.ir.types import DType, TensorType
-from specc.train.data import Dataset, load_dataset
-from specc.train.reporter import Reporter, TrainResult
-from specc.train.setup import TrainJob
-from specc.train.trainer import train
+from specc.training.data import Dataset, load_dataset
+from specc.training.reporter import Reporter, TrainResult
+from specc.training.setup import TrainJob
+from specc.training.trainer import train
 
 SPECS_DATA = Path(__file__).resolve().parents[2] / "specs" / "data"
 BATCH = symbol("batch")

@@ -11,7 +11,7 @@ import safetensors.torch
 from torch import Tensor
 
 import specc
-from specc.train.reporter import Silent, TrainResult
+from specc.training.reporter import Silent, TrainResult
 from tests.train.cases import blobs
 
 LAYERS: list[Any] = [

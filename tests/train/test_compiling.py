@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from specc.train import compiling
-from specc.train.precision import Precision
+from specc.training import compiling
+from specc.training.precision import Precision
 from tests.train.cases import failing
 from tests.train.specs import LAYERS, Notes, spec, trained, weights
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from specc.train.data import ColumnSpec, column_specs, encode_inputs, read_table
+from specc.training.data import ColumnSpec, column_specs, encode_inputs, read_table
 from tests.train.cases import SPECS_DATA, failing, interface, load, write_csv
 
 
@@ -149,6 +149,6 @@ def test_prediction_encodes_as_training_does_without_torch(tmp_path: Path) -> No
 
 
 def test_the_data_package_imports_no_torch() -> None:
-    code = "import specc.train.data, sys; print('torch' in sys.modules)"
+    code = "import specc.training.data, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

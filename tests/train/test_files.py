@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from specc.train.data import Dataset
-from specc.train.data.archive import npz_arrays
-from specc.train.data.lazy import Lazy
-from specc.train.problems import TrainError
+from specc.training.data import Dataset
+from specc.training.data.archive import npz_arrays
+from specc.training.data.lazy import Lazy
+from specc.training.problems import TrainError
 from tests.train.cases import failing, load, write_csv
 
 X = {"x": {"from": "a"}}

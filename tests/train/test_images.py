@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from specc.spec.sources import AUGMENTATIONS
-from specc.train.batches import Batches, batches_of
-from specc.train.data import Dataset
-from specc.train.data.augment import CHANGES, augmented
-from specc.train.data.images import Images
-from specc.train.problems import TrainError
+from specc.training.batches import Batches, batches_of
+from specc.training.data import Dataset
+from specc.training.data.augment import CHANGES, augmented
+from specc.training.data.images import Images
+from specc.training.problems import TrainError
 from tests.train.cases import failing, load
 
 SPLIT = {"train": 1.0, "shuffle": False}

@@ -12,11 +12,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from specc.train.batches import Batches
-from specc.train.data.columns import ColumnSpec
-from specc.train.data.splitting import mix
-from specc.train.param_groups import param_groups
-from specc.train.reporter import EpochRecord, Progress, RunPlan, Silent, TrainResult
+from specc.training.batches import Batches
+from specc.training.data.columns import ColumnSpec
+from specc.training.data.splitting import mix
+from specc.training.param_groups import param_groups
+from specc.training.reporter import EpochRecord, Progress, RunPlan, Silent, TrainResult
 from tests.train.cases import (
     SPECS_DATA,
     Normalization,
@@ -141,7 +141,7 @@ def test_small_chunks_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> 
         return (batch["x"].tolist() for batch, _ in made.epoch(3, 1))
 
     whole = list(batches())
-    monkeypatch.setattr("specc.train.batches.CHUNK_BYTES", 100)
+    monkeypatch.setattr("specc.training.batches.CHUNK_BYTES", 100)
     assert list(batches()) == whole
 
 
@@ -195,7 +195,7 @@ def test_checkpoints_come_every_so_many_epochs(
     def noting(*arguments: Any) -> None:
         saved.append(arguments[2]["loop"]["epoch"])
 
-    monkeypatch.setattr("specc.train.trainer.save_checkpoint", noting)
+    monkeypatch.setattr("specc.training.trainer.save_checkpoint", noting)
     run(tmp_path, {**PLAIN, "epochs": 5, "checkpoint": {"every": 2}})
     assert saved == [0, 2, 4, 5]
 
@@ -288,7 +288,7 @@ def test_lbfgs_gets_its_closure(tmp_path: Path) -> None:
 
 
 def test_a_reporter_hears_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("specc.train.trainer.REPORT_SECONDS", -1.0)
+    monkeypatch.setattr("specc.training.trainer.REPORT_SECONDS", -1.0)
 
     class Listener(Silent):
         def __init__(self) -> None:

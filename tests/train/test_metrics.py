@@ -9,9 +9,9 @@ import sklearn.metrics as reference
 import torch
 from torch import Tensor
 
-from specc.train.metrics import build_metrics
-from specc.train.problems import TrainError
-from specc.train.settings import NamedOp
+from specc.training.metrics import build_metrics
+from specc.training.problems import TrainError
+from specc.training.settings import NamedOp
 
 RNG = torch.Generator().manual_seed(0)
 N = 500

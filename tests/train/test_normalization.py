@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from specc.train.normalization import RunningMoments
+from specc.training.normalization import RunningMoments
 from tests.train.cases import CrossEntropy, Normalization, blob_data, interface, load, run
 
 SECTION = {"epochs": 1, "optimizer": {"op": "SGD", "lr": 0.0}}

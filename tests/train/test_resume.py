@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from specc.runtime.atomic import existing_folder, new_folder, write_bytes
-from specc.train.tree import flatten, own_copies, unflatten
+from specc.training.tree import flatten, own_copies, unflatten
 from tests.train.cases import blob_job, classifier, failing, run
 
 SECTION = {
@@ -119,7 +119,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-import specc.train.run_folder
+import specc.training.run_folder
 from tests.train.cases import run, classifier
 from tests.train.test_resume import SECTION
 folder, countdown = Path(sys.argv[1]), int(sys.argv[2])

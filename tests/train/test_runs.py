@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from specc.cli import main
 from specc.runtime.lock import held
-from specc.train.chart import line_chart, ticks
+from specc.training.chart import line_chart, ticks
 from tests.train.test_killed import SPEC
 
 

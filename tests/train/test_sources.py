@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from specc.train.data import load_dataset
+from specc.training.data import load_dataset
 from tests.train.cases import failing, interface, load, write_csv
 
 X = {"x": {"from": "a"}}

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from specc.train.data.splitting import mix, split_rows
-from specc.train.problems import TrainError
+from specc.training.data.splitting import mix, split_rows
+from specc.training.problems import TrainError
 from tests.train.cases import SPECS_DATA, failing, load, write_csv
 
 FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}

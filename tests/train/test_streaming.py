@@ -19,10 +19,10 @@ from torch import nn
 
 from specc.api.model import load as load_model
 from specc.api.training import train as train_model
-from specc.train.batches import batches_of
-from specc.train.data import Dataset
-from specc.train.data.memory import in_memory, machine_memory
-from specc.train.data.streaming import Stream
+from specc.training.batches import batches_of
+from specc.training.data import Dataset
+from specc.training.data.memory import in_memory, machine_memory
+from specc.training.data.streaming import Stream
 from tests.train.cases import (
     Normalization,
     blobs,
@@ -104,7 +104,7 @@ def test_a_row_is_in_one_part_whatever_the_chunks(
     assert sorted(n for rows in parts.values() for n in rows) == list(range(1000))
     assert 760 < len(parts["train"]) < 840
     assert streamed(tmp_path, kind).rows == {name: len(rows) for name, rows in parts.items()}
-    monkeypatch.setattr("specc.train.data.chunks.CHUNK_BYTES", 700)
+    monkeypatch.setattr("specc.training.data.chunks.CHUNK_BYTES", 700)
     again = streamed(tmp_path, kind)
     assert {name: part(again, name)["n"].tolist() for name in names} == parts
     other = streamed(tmp_path, kind, {"train": 0.8, "val": 0.1, "test": 0.1, "seed": 1})
@@ -137,7 +137,7 @@ def test_files_for_each_part(tmp_path: Path, kind: str) -> None:
 def test_an_epoch_has_each_row_once_in_an_order_of_its_own(
     tmp_path: Path, kind: str, buffer: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("specc.train.data.chunks.CHUNK_BYTES", 2000)
+    monkeypatch.setattr("specc.training.data.chunks.CHUNK_BYTES", 2000)
     data = streamed(tmp_path, kind, source={"buffer": buffer} if buffer else {})
     rows = part(data, "train")["n"].tolist()
     first, second = order(data, 0), order(data, 1)
@@ -191,7 +191,7 @@ def test_vocabularies_are_those_of_the_training_part(tmp_path: Path, kind: str) 
 def test_a_number_far_down_a_csv_file_may_turn_out_to_be_a_fraction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("specc.train.data.chunks.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("specc.training.data.chunks.CHUNK_BYTES", 1000)
     write_csv(tmp_path / "t.csv", "a\n" + "12345\n" * 5000 + "0.5\n")
     data = load(tmp_path, {"x": {"from": "a"}}, source={"memory": False})
     assert part(data, "train")["x"][-2:].tolist() == [12345, 0.5]
@@ -211,7 +211,7 @@ def bad_row(folder: Path, kind: str, source: Mapping[str, Any]) -> str:
 
 def data_order(data: Dataset) -> list[Any]:
     from specc.diagnostics.model import SpeccError
-    from specc.train.problems import TrainError, nowhere
+    from specc.training.problems import TrainError, nowhere
 
     try:
         return list(batches_of(data.parts["train"], data.columns, 8).epoch(0, 0))
@@ -223,7 +223,7 @@ def data_order(data: Dataset) -> list[Any]:
 def test_a_bad_cell_is_named_when_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("specc.train.data.chunks.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("specc.training.data.chunks.CHUNK_BYTES", 1000)
     place = "row 701, column `a`: `many` is not a number"
     assert bad_row(tmp_path, "parquet", {}) == f"`t.parquet`, {place}"
     message = bad_row(tmp_path, "csv", {})
@@ -294,7 +294,7 @@ def test_the_spec_or_the_machine_decides_where_data_is_held() -> None:
 def test_a_large_file_is_streamed_by_itself(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("specc.train.data.memory.machine_memory", lambda: 10_000)
+    monkeypatch.setattr("specc.training.data.memory.machine_memory", lambda: 10_000)
     data = streamed(tmp_path, kind, source={"memory": None})
     assert isinstance(data.parts["train"], Stream)
 

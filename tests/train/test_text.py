@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from specc.train.batches import batches_of
-from specc.train.data import Dataset
+from specc.training.batches import batches_of
+from specc.training.data import Dataset
 from tests.train.cases import failing, load
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 30
