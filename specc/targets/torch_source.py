@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from specc.ir.graph import Call, Graph
 from specc.targets.pytorch.body import Body
-from specc.targets.pytorch.classes import Class, Classes, Merger, by_height, camel
+from specc.targets.pytorch.classes import HELPERS, Class, Classes, Merger, by_height, camel
 from specc.targets.pytorch.constructor import Constructor, literal
 from specc.targets.pytorch.initialize import start_lines
 from specc.targets.pytorch.variables import is_attribute
@@ -35,7 +35,8 @@ def torch_source(graph: Graph, doc: str = "") -> str:
 
 def class_name(graph: Graph) -> str:
     """The name of the model's class."""
-    return camel(graph.name)
+    name = camel(graph.name)
+    return f"{name}Model" if name in HELPERS else name
 
 
 def _imports(parts: list[str]) -> str:

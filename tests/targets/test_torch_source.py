@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+from pkgutil import iter_modules
 from typing import Any
 
 import torch
 
+from specc import ops
 from specc.api.model import Model, load
+from specc.targets.pytorch.classes import HELPERS as HELPER_CLASSES
+from specc.targets.pytorch.variables import HELPERS
 
 
 def model(layers: list[Any], blocks: dict[str, Any] | None = None, **more: Any) -> Model:
-    return load({
-        "specc": 1, "name": "net", "inputs": {"x": {"shape": ["batch", 4]}}, "layers": layers,
-        "blocks": blocks or {}, **more,
-    })  # fmt: skip
+    base = {"specc": 1, "name": "net", "inputs": {"x": {"shape": ["batch", 4]}}}
+    return load({**base, "layers": layers, "blocks": blocks or {}, **more})
 
 
 def linear(out: Any, **more: Any) -> dict[str, Any]:
@@ -140,3 +144,26 @@ def test_the_projection_of_attention_is_no_linear_layer_of_the_spec() -> None:
     state = made.compile().state_dict()
     assert set(state["b.weight"].flatten().tolist()) == {1.0}
     assert len(set(state["a.out_proj.weight"].flatten().tolist())) > 1
+
+
+def test_blocks_and_models_called_like_a_helper_class() -> None:
+    block = {"layers": [linear(4, name="fc"), {"formula": "fc + x"}]}
+    turned = {"op": "permute", "dims": [1, 0]}
+    layers = [{"block": "permute"}, turned, "ReLU", turned]
+    made = model(layers, {"permute": block}, name="permute")
+    assert made.compile()(torch.zeros(2, 4)).shape == (2, 4)
+
+
+def test_a_layer_called_like_a_helper_function() -> None:
+    layers = [{"name": "normal_sample", "op": "normal_sample", "from": ["x", "x"]},
+              {"formula": "normal_sample + normal_sample * x"}]  # fmt: skip
+    module = model(layers).compile().eval()
+    assert module(torch.ones(2, 4)).tolist() == [[2.0] * 4] * 2
+
+
+def test_every_helper_is_known() -> None:
+    modules = [importlib.import_module(f"specc.ops.{m.name}") for m in iter_modules(ops.__path__)]
+    texts = [v for module in modules for v in vars(module).values() if type(v) is str]
+    for pattern, known in ((r"^class (\w+)\(nn\.", HELPER_CLASSES), (r"^def (\w+)\(", HELPERS)):
+        found = {name for text in texts for name in re.findall(pattern, text, re.M)}
+        assert found == known

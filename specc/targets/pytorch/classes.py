@@ -17,6 +17,8 @@ from specc.targets.pytorch.forward import Line
 from specc.targets.pytorch.variables import identifier
 
 MAX_WIDTH = 88
+HELPERS = frozenset({"GivenNormalization", "Normalization", "Permute", "StochasticDepth"})
+"""Classes that operators put before the model; no block's class may have their names."""
 LARGEST_PART = 16
 """A size that is a smaller part of another one is not said to be a part of it."""
 
@@ -42,7 +44,7 @@ class Classes:
     """The classes of a model, children before parents."""
 
     def __init__(self, names: set[str]) -> None:
-        self.names = names
+        self.names = names | HELPERS
         self.made: list[Class] = []
         self.instances: dict[Graph, Constructor] = {}
         self.supports: dict[str, None] = {}

@@ -11,7 +11,13 @@ from specc.ir.graph import Call, Node, Value
 GENERIC = ("x", "out", "y", "z")
 """Running names for values that only the next line uses."""
 
-TAKEN = frozenset({"self", "torch", "nn", "F", "math", "super", "range", "len", "layer", "int"})
+HELPERS = frozenset(
+    {"interleaved_rotary_embedding", "normal_sample", "rotary_angles", "rotary_embedding"}
+)
+"""Functions that operators put before the model: a variable of their name would hide them."""
+TAKEN = HELPERS | {
+    "self", "torch", "nn", "F", "math", "super", "range", "len", "layer", "int"
+}  # fmt: skip
 
 
 def identifier(name: str) -> str:
