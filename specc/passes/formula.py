@@ -12,8 +12,9 @@ from specc.diagnostics.suggest import closest
 from specc.ir.dims import Dim
 from specc.ir.graph import Value
 from specc.ir.types import OpError, TensorType
-from specc.ops import REGISTRY, Op, as_outputs
+from specc.ops import REGISTRY, Op
 from specc.ops.schema import coerce, open_param, param_schema, plain
+from specc.passes.inference import inferred
 from specc.passes.maker import Maker
 from specc.passes.part import Input, Made, Result
 from specc.passes.scope import POISON, Poison, Scope
@@ -322,12 +323,12 @@ class FormulaBuilder:
             raise expr.error("R306", f"`{name}` also needs {missing}")
         types = [value.type if value else None for value in inputs]
         try:
-            outputs = as_outputs(bound.infer(*types))
+            outputs, weights = inferred(bound, types)
         except OpError as fault:
             raise expr.error(fault.code, fault.message, fault.hint) from None
         except (ZeroDivisionError, TypeError) as fault:
             raise expr.error("E205", f"`{name}` cannot be applied here: {fault}") from None
-        if len(outputs) != 1 or list(bound.weights(*types)):
+        if len(outputs) != 1 or weights:
             raise expr.error(
                 "E203", f"`{name}` cannot stand in a formula",
                 "only operators with one result and no weights can; write it as a layer",

@@ -9,9 +9,10 @@ from specc.diagnostics.model import Pointer
 from specc.diagnostics.suggest import closest
 from specc.ir.graph import Value
 from specc.ir.types import OpError, TensorType
-from specc.ops import REGISTRY, Op, as_outputs
+from specc.ops import REGISTRY, Op
 from specc.ops.schema import coerce, plain
 from specc.passes.constants import varying
+from specc.passes.inference import inferred
 from specc.passes.maker import Maker
 from specc.passes.part import Input, Made
 from specc.passes.scope import POISON, Scope
@@ -161,8 +162,7 @@ class OpMaker(Maker):
         """Infer the results of a bound operator; its refusal becomes a finding."""
         types = [value.type if value else None for value in inputs]
         try:
-            outputs = as_outputs(bound.infer(*types))
-            weights = tuple(bound.weights(*types))
+            outputs, weights = inferred(bound, types)
         except OpError as fault:
             self._refused(fault)
             return None

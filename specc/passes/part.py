@@ -12,6 +12,7 @@ from specc.ir.graph import Graph, Node, Origin, Value
 from specc.passes.scope import POISON, Poison, Scope
 from specc.spec.model import Layer, parse_layer
 from specc.spec.names import RESERVED, is_name
+from specc.spec.validate import shown
 
 MAX_LAYERS = 50_000
 
@@ -46,6 +47,7 @@ class Part:
         self.recipes: dict[str, list[Recipe]] = {}
         self.declared: dict[str, Span] = {}
         self.lists: dict[str, int] = {}
+        self._told: set[Pointer] = set()
         scope.values = {}
         for key, value in inputs:
             scope.values[key] = POISON if value is None else value
@@ -69,7 +71,7 @@ class Part:
         return self._add_layer(layer, index, self.context.maker(self, layer))
 
     def _add_layer(self, layer: Layer, index: int, make: Any) -> bool:
-        instances = self._instances(layer)
+        instances = POISON if make is None else self._instances(layer)
         sources = self._sources(layer, make)
         if make is None or instances is POISON or sources is None:
             self._poison(layer, index)
@@ -222,8 +224,17 @@ class Part:
     def _is_there(self, layer: Layer, scope: Scope) -> bool:
         if "when" not in layer.common:
             return True
-        value = scope.evaluate(layer.common["when"], (*layer.pointer, "when"))
-        return value is POISON or bool(value)
+        pointer = (*layer.pointer, "when")
+        value = scope.evaluate(layer.common["when"], pointer)
+        if isinstance(value, bool | Poison):
+            return value is not False
+        if pointer not in self._told:
+            self._told.add(pointer)
+            self.context.error(
+                "S103", f"`when` must be `true` or `false`, got {shown(value)}",
+                self.context.document.span(pointer), _when_hint(value),
+            )  # fmt: skip
+        return True
 
     # -- references ---------------------------------------------------------------------------
 
@@ -287,6 +298,14 @@ class Part:
         """The finished graph."""
         inputs = tuple(value for _, value in self.inputs if isinstance(value, Value))
         return Graph(self.name, inputs, tuple(self.nodes), tuple(outputs))
+
+
+def _when_hint(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return "compare it with something, as in `${n > 0}`"
+    if value in ("true", "false"):
+        return f"write `{value}` without quotes"
+    return "an expression stands in `${…}`"
 
 
 def _in_order(given: Any, pointer: Pointer) -> list[Any]:

@@ -16,7 +16,11 @@ from specc.spec.sources import AUGMENTATIONS, SOURCE_SETTINGS, augmentation_sche
 
 LANGUAGE_VERSION = 1
 _STEP = r"([A-Za-z0-9_-]|\$\{[^}]*\})"
-NAME = rf"^({_STEP}+|([A-Za-z_]|\$\{{[^}}]*\}}){_STEP}*\.([0-9]+|\$\{{[^}}]*\}}))$"
+# `$` would let a line break at the end pass.
+_END = r"(?![\s\S])"
+NAME = rf"^({_STEP}+|([A-Za-z_]|\$\{{[^}}]*\}}){_STEP}*\.([0-9]+|\$\{{[^}}]*\}})){_END}"
+PLAIN_NAME = {"type": "string", "pattern": rf"^[A-Za-z0-9_][A-Za-z0-9_-]*{_END}", "maxLength": 100}
+MAX_SIZE = 2**31 - 1
 DTYPES = [
     "float32",
     "float64",
@@ -45,6 +49,10 @@ def _map_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": dict(schema)}
 
 
+def _named_map_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return _map_of(schema) | {"propertyNames": PLAIN_NAME}
+
+
 def _or_expression(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"anyOf": [dict(schema), EXPRESSION]}
 
@@ -56,13 +64,14 @@ ABOVE_ZERO = {"type": "number", "exclusiveMinimum": 0}
 FLAG = {"type": "boolean"}
 MODE = {"enum": ["min", "max"]}
 REFERENCES = {"type": ["string", "array", "object"], "items": TEXT, "additionalProperties": TEXT}
-SIZE = {"type": ["integer", "string"], "minimum": 1}
+SIZE = {"type": ["integer", "string"], "minimum": 1, "maximum": MAX_SIZE}
+EXTENT = POSITIVE | {"maximum": MAX_SIZE}
 LIST_OR_TEXT = {"type": ["string", "array"], "items": TEXT}
 
 DIM = _object(
     {
-        "min": _or_expression({"type": "integer", "minimum": 0}), "max": _or_expression(POSITIVE),
-        "multiple_of": _or_expression(POSITIVE), "example": _or_expression(POSITIVE), "doc": TEXT,
+        "min": _or_expression(EXTENT | {"minimum": 0}), "max": _or_expression(EXTENT),
+        "multiple_of": _or_expression(EXTENT), "example": _or_expression(EXTENT), "doc": TEXT,
     }
 )  # fmt: skip
 INPUT = _object(
@@ -164,7 +173,7 @@ TRAIN = _object(
 EXPORT = _object(
     {
         "opset": {"type": "integer", "minimum": 17, "maximum": 23},
-        "outputs": {"type": "array", "items": TEXT},
+        "outputs": {"type": "array", "items": TEXT, "minItems": 1},
         "metadata": _map_of({"type": ["string", "number", "boolean"]}),
     }
 )
@@ -182,10 +191,12 @@ INIT_RULE = _object(
 
 SPEC = _object(
     {
-        "$schema": TEXT, "specc": {"type": "integer"}, "name": TEXT, "doc": TEXT, "extends": TEXT,
+        "$schema": TEXT, "specc": {"type": "integer"}, "name": PLAIN_NAME, "doc": TEXT,
+        "extends": TEXT,
         "imports": _map_of(TEXT), "params": {"type": "object"}, "let": {"type": "object"},
-        "dims": _map_of(DIM), "inputs": _map_of(INPUT), "blocks": _map_of(BLOCK), "layers": LAYERS,
-        "outputs": _map_of(OUTPUT), "init": {"type": "array", "items": INIT_RULE},
+        "dims": _map_of(DIM), "inputs": _named_map_of(INPUT), "blocks": _map_of(BLOCK), "layers": LAYERS,
+        "outputs": _named_map_of(OUTPUT) | {"minProperties": 1},
+        "init": {"type": "array", "items": INIT_RULE},
         "data": DATA, "train": TRAIN,
         "export": EXPORT, "parity": PARITY,
     },

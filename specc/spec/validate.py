@@ -22,6 +22,7 @@ _LIMITS = {
     "minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most",
     "exclusiveMaximum": "less than",
 }  # fmt: skip
+_EMPTY = ("minItems", "minProperties")
 
 
 @lru_cache(maxsize=1024)
@@ -68,8 +69,8 @@ def fault_in(value: Any, schema: Mapping[str, Any]) -> str | None:
     where = f"has a wrong `{_key(place)}`: it " if place else ""
     if told.validator in _LIMITS:
         limit = f"{_LIMITS[told.validator]} {told.validator_value}"
-        return f"{where}must be {limit}, got {_shown(told.instance)}"
-    return f"{where}must be {wanted(told.schema)}, got {_shown(told.instance)}"
+        return f"{where}must be {limit}, got {shown(told.instance)}"
+    return f"{where}must be {wanted(told.schema)}, got {shown(told.instance)}"
 
 
 class _Teller:
@@ -123,24 +124,37 @@ class _Teller:
         )  # fmt: skip
 
     def _bad_value(self, error: ValidationError) -> None:
-        place = (*self.pointer, *error.absolute_path)
+        place, at = self._place(error)
         key = _key(place) or self.subject
-        shown, at = _shown(error.instance), self.document.span(place)
-        if error.validator in _LIMITS:
+        got = shown(error.instance)
+        if error.validator in _EMPTY and error.validator_value == 1:
+            self.add("S104", f"`{key}` is empty", at, hint=f"leave `{key}` out or give one")
+        elif error.validator == "maxLength" and error.validator_value > 1:
+            told = f"a name has at most {error.validator_value} characters"
+            self.add("R304", f"{told}, this one has {len(error.instance)}", at)
+        elif error.validator in _LIMITS:
             limit = f"{_LIMITS[error.validator]} {error.validator_value}"
-            self.add("S104", f"`{key}` must be {limit}, got {shown}", at)
+            self.add("S104", f"`{key}` must be {limit}, got {got}", at)
         elif error.validator == "pattern":
             self.add(
-                "R304", f"{shown} is not a name", at,
+                "R304", f"{got} is not a name", at,
                 hint="a name has letters, digits, `_` and `-`",
             )  # fmt: skip
         else:
             choices = _choices(error.schema)
             near = closest(error.instance, choices) if isinstance(error.instance, str) else None
             self.add(
-                "S103", f"`{key}` must be {wanted(error.schema)}, got {shown}", at,
+                "S103", f"`{key}` must be {wanted(error.schema)}, got {got}", at,
                 hint=f"did you mean `{near}`?" if near else None,
             )  # fmt: skip
+
+    def _place(self, error: ValidationError) -> tuple[Pointer, Span]:
+        """The pointer of what is wrong, and its span: of the key where that is at fault."""
+        place = (*self.pointer, *error.absolute_path)
+        if "propertyNames" in error.absolute_schema_path:
+            place = (*place, error.instance)
+            return place, self.document.span(place, key=True)
+        return place, self.document.span(place)
 
     def _owner(self, place: Pointer) -> str:
         if place == self.pointer:
@@ -211,7 +225,8 @@ def _sentence(key: str, schema: Mapping[str, Any]) -> str | None:
     return f"`{key}` is {words}" + (f": {about}" if about else "")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as messages quote it, shortened; backticks included."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

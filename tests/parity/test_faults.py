@@ -43,7 +43,7 @@ def proven(model: str, edit: Edit | None = None, *, fresh: bool, seed: int = 0) 
     return prove(module, export(weights), interface, fresh=fresh, reweight=export)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 @pytest.mark.parametrize("fresh", [False, True], ids=["trained", "fresh"])
 @pytest.mark.parametrize("model", MODELS)
 def test_clean_models_pass(model: str, fresh: bool, seed: int) -> None:
@@ -58,7 +58,9 @@ def test_clean_models_pass(model: str, fresh: bool, seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("fresh", [False, True], ids=["trained", "fresh"])
+@pytest.mark.parametrize(
+    "fresh", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["trained", "fresh"]
+)
 @pytest.mark.parametrize(("model", "fault"), FAULTS)
 def test_faults_are_caught(model: str, fault: str, fresh: bool) -> None:
     edit = (CNN_FAULTS if model == "cnn" else MLP_FAULTS)[fault]
