@@ -29,7 +29,9 @@ def specc(*arguments: str, code: int = 0) -> str:
 
 def trained(name: str, runs: Path, *sets: str) -> Path:
     changes = [part for text in sets for part in ("--set", text)]
-    done = json.loads(specc("train", str(SPECS / f"{name}.json"), "--runs", str(runs), "--json", *changes))
+    done = json.loads(
+        specc("train", str(SPECS / f"{name}.json"), "--runs", str(runs), "--json", *changes)
+    )
     return Path(done["folder"])
 
 
@@ -56,7 +58,11 @@ def test_the_onnx_file_has_the_names_of_the_spec(run: Path) -> None:
     assert [i.name for i in model.graph.input] == ["image"]
     assert [o.name for o in model.graph.output] == ["logits"]
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
-    assert {t.name for t in model.graph.initializer} >= {"fc1.weight", "bn1.running_mean", "norm.std"}
+    assert {t.name for t in model.graph.initializer} >= {
+        "fc1.weight",
+        "bn1.running_mean",
+        "norm.std",
+    }
     first = next(node for node in model.graph.node if node.name == "fc1")
     about = {entry.key: entry.value for entry in first.metadata_props}
     assert about["specc.path"] == "fc1"
@@ -104,12 +110,22 @@ def test_a_failed_proof_leaves_no_model_under_its_name(
     text = specc("export", "--onnx", str(run), "-o", str(tmp_path / "out" / "model.onnx"), code=1)
     assert "NOT PROVEN" in text
     assert "layer `3`" in text
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"model.failed.onnx", "parity.failed.json"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "model.failed.onnx",
+        "parity.failed.json",
+    }
 
 
 def test_predictions_carry_labels_and_agree_with_the_runtime(run: Path, tmp_path: Path) -> None:
     target = tmp_path / "predictions.csv"
-    specc("predict", str(run / "model.onnx"), "--data", str(SPECS / "data" / "digits.csv"), "-o", str(target))
+    specc(
+        "predict",
+        str(run / "model.onnx"),
+        "--data",
+        str(SPECS / "data" / "digits.csv"),
+        "-o",
+        str(target),
+    )
     rows = list(csv.DictReader(target.open()))
     table = np.loadtxt(SPECS / "data" / "digits.csv", delimiter=",", skiprows=1)
     session = ort.InferenceSession(run / "model.onnx")
@@ -119,7 +135,9 @@ def test_predictions_carry_labels_and_agree_with_the_runtime(run: Path, tmp_path
     assert np.mean([int(r["label"]) == t for r, t in zip(rows, table[:, 64], strict=True)]) > 0.8
 
 
-@pytest.mark.parametrize("arguments", [["verify", "{}", "--vectors"], ["predict", "{}", "--data", "{data}"]])
+@pytest.mark.parametrize(
+    "arguments", [["verify", "{}", "--vectors"], ["predict", "{}", "--data", "{data}"]]
+)
 def test_deployment_needs_no_torch(run: Path, arguments: list[str]) -> None:
     data = str(SPECS / "data" / "digits.csv")
     filled = [a.format(run / "model.onnx", data=data) for a in arguments]
@@ -144,10 +162,18 @@ def test_a_spec_without_data_is_proven_with_fresh_weights(tmp_path: Path) -> Non
 
 def test_the_same_run_twice_is_the_same(run: Path, tmp_path: Path) -> None:
     again = trained("digits_mlp", tmp_path, "train.epochs=3")
-    assert (again / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+    assert (again / "weights.safetensors").read_bytes() == (
+        run / "weights.safetensors"
+    ).read_bytes()
 
 
-ACCURACY = {"digits_mlp": 0.95, "digits_cnn": 0.97, "breast_cancer": 0.95, "iris": 0.9, "bag_of_words": 0.85}
+ACCURACY = {
+    "digits_mlp": 0.95,
+    "digits_cnn": 0.97,
+    "breast_cancer": 0.95,
+    "iris": 0.9,
+    "bag_of_words": 0.85,
+}
 
 
 @pytest.mark.slow
@@ -190,13 +216,32 @@ def test_the_wheel_runs_the_chain_from_an_empty_folder(tmp_path: Path) -> None:
     }))  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(home)}
     where = "import specc; print(specc.__path__[0])"
-    found = subprocess.run([sys.executable, "-c", where], cwd=work, env=environment, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", where],
+        cwd=work,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert Path(found.stdout.strip()).is_relative_to(home)
-    for arguments in (["check"], ["show"], ["build"], ["train"], ["export", "--onnx"], ["ops"], ["schema"]):
+    for arguments in (
+        ["check"],
+        ["show"],
+        ["build"],
+        ["train"],
+        ["export", "--onnx"],
+        ["ops"],
+        ["schema"],
+    ):
         command = [sys.executable, "-m", "specc", *arguments]
-        done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=work, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     (model,) = work.glob("runs/tiny/*/model.onnx")
     command = [sys.executable, "-m", "specc", "predict", str(model), "--data", "rows.csv"]
-    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=work, env=environment, capture_output=True, text=True, check=False
+    )
     assert {line.split(",")[0] for line in done.stdout.splitlines()[1:]} <= {"even", "odd"}

@@ -106,5 +106,36 @@ def test_unknown_names_are_answered(tmp_path: Path) -> None:
     assert "no model" in run("verify", str(tmp_path / "no.onnx"), code=2)
 
 
-def test_quiet_prints_nothing() -> None:
-    assert run("check", str(DIGITS), "-q") == ""
+@pytest.mark.parametrize(
+    "arguments",
+    [["check", str(DIGITS)], ["show", str(DIGITS)], ["ops"], ["ops", "ReLU"], ["explain", "T402"]],
+)
+def test_quiet_prints_nothing(arguments: list[str]) -> None:
+    assert run(*arguments, "-q") == ""
+
+
+def test_build_names_only_what_it_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("")
+    last = run("build", str(DIGITS), "-o", ".").splitlines()[-1]
+    assert last == "wrote loss.py, model.py, spec.resolved.json, summary.json to ."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "--nope", "--json"], "no such option"),
+        (["chekc", "--json"], "no such command"),
+        (["predict", "model.onnx", "--json"], "missing option"),
+        (["export", "spec.json", "--json"], "say which format"),
+    ],
+)
+def test_wrong_usage_is_json_too(arguments: list[str], message: str) -> None:
+    (found,) = json.loads(run(*arguments, code=2))["diagnostics"]
+    assert found["message"].startswith(message)
+    assert found["code"] == "U805" and not found["message"].endswith(".")
+    assert run(*[a for a in arguments if a != "--json"], code=2).startswith("Usage:")
+
+
+def test_help_is_help_with_json_too() -> None:
+    assert run("check", "--json", "--help").startswith("Usage:")

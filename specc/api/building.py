@@ -11,7 +11,7 @@ from specc.passes.summary import Summary
 
 
 def build(model: Model, folder: Path | None = None) -> Path:
-    """Write `model.py`, `spec.resolved.json` and `summary.json`; returns the folder.
+    """Write what `built_files` names; returns the folder.
 
     Default folder: `build/<name>`. Every file appears complete or not at all.
     """
@@ -21,6 +21,12 @@ def build(model: Model, folder: Path | None = None) -> Path:
 
     write_json(folder / "summary.json", summary_json(model.summary()))
     return folder
+
+
+def built_files(model: Model) -> list[str]:
+    """The names of the files that `build` writes."""
+    names = ["model.py", "spec.resolved.json", "summary.json"]
+    return names if model.loss is None else ["loss.py", *names]
 
 
 def write_sources(model: Model, folder: Path) -> None:

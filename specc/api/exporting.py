@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specc.api.runs import SPEC, WEIGHTS, Subject, data_rows, subject
+from specc.api.runs import SPEC, WEIGHTS, Subject, data_rows, is_run, misfits, read_object, subject
 from specc.api.task import output_meanings
+from specc.diagnostics.model import Diagnostic, SpeccError
+from specc.parity.companions import VECTORS, Companions
 
 if TYPE_CHECKING:
+    import torch
+
     from specc.parity.certificate import Certificate
 
 Listener = Callable[[int, int, str], None]
@@ -41,19 +46,20 @@ def export(
 ) -> Proof:  # fmt: skip
     """Export a run or a spec and prove it; raises `SpeccError` if that cannot be tried.
 
-    Beside the file: `parity.json`, `test_data_set_*/`, and for a spec its fresh weights. If
-    the proof fails the file is left as `model.failed.onnx`, with `parity.failed.json`.
+    Beside the file, under the names of `Companions`: its certificate, test vectors, spec and
+    weights. If the proof fails the file is left as `model.failed.onnx`, with its certificate.
     """
     about = subject(source, sets, runs, weights)
     path = target or about.folder / "model.onnx"
+    if path.is_dir():
+        hint = f"name a file, for example `{path / 'model.onnx'}`"
+        raise SpeccError([Diagnostic("U803", f"`{path}` is a folder", hint=hint)])
     path.parent.mkdir(parents=True, exist_ok=True)
     return _proven(about, path, opset, progress)
 
 
 def _proven(about: Subject, path: Path, opset: int | None, progress: Listener | None) -> Proof:
-    staged = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
+    staged = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
         return _Export(about, path, staged / path.name, opset).run(progress)
     finally:
@@ -65,12 +71,12 @@ class _Export:
 
     def __init__(self, about: Subject, path: Path, staged: Path, opset: int | None) -> None:
         self.about, self.path, self.staged, self.opset = about, path, staged, opset
+        self.final, self.made = Companions(path), Companions(staged)
         self.metadata = model_metadata(about)
         self.rows = data_rows(about.model)
         self.options = about.model.section("parity")
 
     def run(self, progress: Listener | None) -> Proof:
-        from specc.parity.certificate import write_certificate
         from specc.parity.verify import prove
 
         model, module = self.about.model, self.about.exported
@@ -82,10 +88,7 @@ class _Export:
         )  # fmt: skip
         folder = self.path.parent
         if certificate.verdict != "pass":
-            failed = self.path.with_name(f"{self.path.stem}.failed{self.path.suffix}")
-            self.staged.replace(failed)
-            write_certificate(certificate, folder / "parity.failed.json")
-            return Proof(certificate, None, folder, failed)
+            return Proof(certificate, None, folder, self._keep_failed(certificate))
         return Proof(self._seal(certificate), self.path, folder)
 
     def resolved(self) -> bytes:
@@ -93,50 +96,103 @@ class _Export:
         value = self.about.model.resolved(self.about.model.spec.base)
         return json.dumps(value, sort_keys=True).encode()
 
+    def _keep_failed(self, certificate: Certificate) -> Path:
+        from specc.parity.certificate import write_certificate
+        from specc.parity.onnx_file import move_model
+        from specc.runtime.atomic import alone_in
+
+        with alone_in(self.path.parent):
+            self._forget_failed()
+            move_model(self.staged, self.final.failed_model)
+            write_certificate(certificate, self.final.failed_proof)
+        return self.final.failed_model
+
+    def _forget_failed(self) -> None:
+        model = self.final.failed_model
+        for stale in (self.final.failed_proof, model, model.with_name(f"{model.name}.data")):
+            stale.unlink(missing_ok=True)
+
     def _seal(self, certificate: Certificate) -> Certificate:
         """Put the proof into the file's metadata, write what goes beside it, and move it all."""
         from specc.parity.certificate import sealed, summary, write_certificate
         from specc.parity.vectors import write_vectors
+        from specc.runtime.atomic import alone_in
 
         metadata = self.metadata | summary(certificate)
         state = self.about.exported.state_dict()
         self.about.model.save_onnx(self.staged, state, opset=self.opset, metadata=metadata)
         vectors = write_vectors(
-            self.staged.parent, self.about.exported, self.about.model.interface,
+            self.made.vectors, self.about.exported, self.about.model.interface,
             seed=certificate.seed, cases=self.options.get("cases"), rows=self.rows,
+            chosen=[vector.case for vector in certificate.vectors], taken=self._foreign_vectors(),
         )  # fmt: skip
         final = replace(sealed(certificate, self.staged), vectors=vectors)
-        write_certificate(final, self.staged.parent / "parity.json")
-        self._write_companions()
-        self._move()
+        write_certificate(final, self.made.proof)
+        with alone_in(self.path.parent):
+            self._write_companions()
+            self._move()
         return final
 
+    def _foreign_vectors(self) -> list[str]:
+        """Folders that are called as test vectors are, and that no export of this model made."""
+        found = [path.name for path in self.final.vectors.glob(f"{VECTORS}*")]
+        return [name for name in found if name not in self.final.listed_vectors()]
+
     def _write_companions(self) -> None:
-        """What `specc verify` needs in full: the spec and the weights."""
+        """What `specc verify` needs in full: the spec and the weights.
+
+        Those of a training run are never touched: what differs goes beside them.
+        """
         from safetensors.torch import save_file
 
         from specc.runtime.atomic import write_json
 
-        folder, fresh = self.path.parent, self.about.fresh
-        if fresh or not (folder / SPEC).exists():
-            write_json(self.staged.parent / SPEC, self.about.model.resolved(folder))
-        if fresh or not (folder / WEIGHTS).exists():
-            state = self.about.module.state_dict()
-            save_file(
-                {k: v.contiguous().clone() for k, v in state.items()}, self.staged.parent / WEIGHTS
-            )
+        folder = self.path.parent
+        value, state = self.about.model.resolved(folder), self.about.module.state_dict()
+        spec = self._place(SPEC, self.made.own_spec, lambda path: read_object(path) == value)
+        if spec:
+            write_json(spec, value)
+        weights = self._place(WEIGHTS, self.made.own_weights, lambda p: _holds(p, state))
+        if weights:
+            save_file({k: v.contiguous().clone() for k, v in state.items()}, weights)
+
+    def _place(self, plain: str, own: Path, is_same: Callable[[Path], bool]) -> Path | None:
+        """Where to write a companion; `None` where the run's own one is the same."""
+        folder = self.path.parent
+        if not self.final.is_plain:
+            return own
+        if is_run(folder) and (folder / plain).exists() and not is_same(folder / plain):
+            return own
+        (folder / own.name).unlink(missing_ok=True)
+        return None if is_run(folder) and (folder / plain).exists() else own.with_name(plain)
 
     def _move(self) -> None:
         """The model comes last, so that it never stands beside the proof of another one."""
         folder = self.path.parent
         self.path.unlink(missing_ok=True)
-        for old in folder.glob("test_data_set_*"):
-            shutil.rmtree(old)
-        made = sorted(self.staged.parent.iterdir(), key=lambda p: p.name == self.path.name)
-        for item in made:
-            item.replace(folder / item.name)
-        for stale in ("parity.failed.json", f"{self.path.stem}.failed{self.path.suffix}"):
-            (folder / stale).unlink(missing_ok=True)
+        (folder / f"{self.path.name}.data").unlink(missing_ok=True)
+        for name in self.final.listed_vectors():
+            shutil.rmtree(self.final.vectors / name, ignore_errors=True)
+        self.final.vectors.mkdir(exist_ok=True)
+        for made in self.made.vectors.glob(f"{VECTORS}*"):
+            made.replace(self.final.vectors / made.name)
+        files = [path for path in self.staged.parent.iterdir() if path.is_file()]
+        for file in sorted(files, key=lambda p: p.name == self.path.name):
+            file.replace(folder / file.name)
+        self._forget_failed()
+
+
+def _holds(path: Path, state: Mapping[str, torch.Tensor]) -> bool:
+    """Whether a file holds these weights."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        stored = load_file(path)
+    except (SafetensorError, OSError):
+        return False
+    return not misfits(state, stored) and all(torch.equal(stored[n], state[n]) for n in stored)
 
 
 def model_metadata(about: Subject) -> dict[str, str]:

@@ -43,8 +43,13 @@ def predict(model: Path, data: Path) -> dict[str, list[Any]]:
     table: dict[str, list[Any]] = {}
     if "file" in rows.columns and _is_image(data):
         table["file"] = rows.columns["file"].to_pylist()
+    heads = [meanings[name]["column"] for name in results if name in meanings]
     for name, array in results.items():
-        table |= _columns(name, array, meanings.get(name))
+        meaning = meanings.get(name)
+        if meaning and heads.count(meaning["column"]) > 1:
+            meaning = {**meaning, "column": name}  # two outputs for one column
+        several = len(heads) > 1 or "probability" in {*results, *heads}
+        table |= _columns(name, array, meaning, several)
     return table
 
 
@@ -141,7 +146,9 @@ def _delimiter(data: Path) -> str:
     return max(DELIMITERS, key=header.count)
 
 
-def _columns(name: str, array: Any, meaning: dict[str, Any] | None) -> dict[str, list[Any]]:
+def _columns(
+    name: str, array: Any, meaning: dict[str, Any] | None, several: bool
+) -> dict[str, list[Any]]:
     if meaning is None:
         return _plain(name, array)
     scores = _probabilities(array, meaning["holds"])
@@ -155,7 +162,9 @@ def _columns(name: str, array: Any, meaning: dict[str, Any] | None) -> dict[str,
     else:
         return _plain(name, array)
     named = [labels[i] if labels and i < len(labels) else int(i) for i in chosen]
-    return {meaning["column"]: named, "probability": [round(float(p), 6) for p in probability]}
+    column = meaning["column"]
+    title = f"{column}_probability" if several else "probability"
+    return {column: named, title: [round(float(p), 6) for p in probability]}
 
 
 def _probabilities(array: Any, holds: str) -> Any:

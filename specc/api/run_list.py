@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from specc.api.runs import SPEC
+from specc.api.runs import METRICS, SPEC, damaged, read_object
 from specc.diagnostics.model import Diagnostic, SpeccError
 
-LOCK, RESULT, METRICS = ".lock", "result.json", "metrics.jsonl"
+LOCK, RESULT = ".lock", "result.json"
 PARTS = ("test", "val", "train")
 UNTOLD = ("$schema", "doc")
 
@@ -24,7 +24,10 @@ class Run:
     name: str
     stamp: str
     state: str
-    """`running`, `unfinished` (it can be resumed), `interrupted`, `finished` or `early_stop`."""
+    """`running`, `unfinished` (it can be resumed), `interrupted`, `finished`, `early_stop`.
+
+    In a list of runs also `damaged`, where a file of the run cannot be read.
+    """
     epochs: int
     best_epoch: int | None
     metrics: Mapping[str, Mapping[str, Any]]
@@ -41,16 +44,26 @@ def list_runs(runs: Path, names: Sequence[str] = ()) -> list[Run]:
     """The runs in a folder of runs, oldest first, of these models only if names are given."""
     found = [path.parent for path in runs.glob(f"*/*/{SPEC}")]
     kept = [path for path in found if not names or path.parent.name in names]
-    return [read_run(path) for path in sorted(kept, key=lambda p: (_began(p), p.as_posix()))]
+    return [_listed(path) for path in sorted(kept, key=lambda p: (_began(p), p.as_posix()))]
+
+
+def _listed(folder: Path) -> Run:
+    try:
+        return read_run(folder)
+    except SpeccError:
+        name, stamp = folder.resolve().parent.name, folder.resolve().name
+        return Run(str(folder), name, stamp, "damaged", 0, None, {}, None, None)
 
 
 def read_run(folder: Path) -> Run:
-    """What a run folder says; raises `SpeccError` U802 if it is none."""
+    """What a run folder says; raises `SpeccError` U802 if it is none, P705 if it is damaged."""
     if not (folder / SPEC).is_file():
         raise SpeccError([Diagnostic("U802", f"`{folder}` is not a run: it has no `{SPEC}`")])
-    lines, result = _lines(folder / METRICS), _json(folder / RESULT)
+    lines, result = _lines(folder / METRICS), read_object(folder / RESULT)
     last = lines[-1] if lines else {}
     scores = result.get("metrics") or {part: last[part] for part in PARTS if part in last}
+    if not isinstance(scores, dict) or not all(isinstance(s, dict) for s in scores.values()):
+        raise damaged(folder / RESULT, "its metrics are no objects")
     best = [line["epoch"] for line in lines if line.get("best")]
     return Run(
         str(folder), folder.resolve().parent.name, folder.resolve().name, _state(folder, result),
@@ -71,7 +84,7 @@ def newest_unfinished(runs: Path, name: str) -> Path:
 
 def differences(folders: Sequence[Path]) -> dict[str, list[Any]]:
     """The values of the specs, by dotted key, that are not the same in all these runs."""
-    flat = [_flat(_json(folder / SPEC)) for folder in folders]
+    flat = [_flat(read_object(folder / SPEC)) for folder in folders]
     keys = dict.fromkeys(key for spec in flat for key in spec)
     found = {key: [spec.get(key) for spec in flat] for key in keys}
     return {k: v for k, v in found.items() if any(value != v[0] for value in v)}
@@ -89,14 +102,21 @@ def _began(folder: Path) -> float:
     return (folder / SPEC).stat().st_mtime
 
 
-def _json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return found
-
-
 def _lines(path: Path) -> list[dict[str, Any]]:
-    text = path.read_text("utf-8") if path.is_file() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    """The epochs of a run; a last line that is not whole belongs to one that was cut off."""
+    text = path.read_bytes() if path.is_file() else b""
+    lines = [line for line in text.splitlines(keepends=True) if line.endswith(b"\n")]
+    return [_line(path, number, line) for number, line in enumerate(lines, 1)]
+
+
+def _line(path: Path, number: int, text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise damaged(path, f"line {number}: {error}") from None
+    if not isinstance(found, dict) or "epoch" not in found:
+        raise damaged(path, f"line {number} is not that of an epoch")
+    return found
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 SPEC, WEIGHTS, LABELS = "spec.resolved.json", "weights.safetensors", "labels.json"
+METRICS, CHECKPOINTS = "metrics.jsonl", "checkpoints"
 DATA_ROWS = 256
 """How many rows of real data take part in a proof."""
 
@@ -67,8 +68,33 @@ def subject(source: Path | None, sets: Sequence[str], runs: Path, weights: Path 
 
 def _labels(folder: Path) -> dict[str, list[Any]]:
     path = folder / LABELS
-    found: dict[str, list[Any]] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    found = read_object(path)
+    if not all(isinstance(labels, list) for labels in found.values()):
+        raise damaged(path, "not all labels are lists")
     return found
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, empty if there is no file; raises `SpeccError` P705."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise damaged(path, error) from None
+    if not isinstance(found, dict):
+        raise damaged(path, "it does not hold an object")
+    return found
+
+
+def damaged(path: Path, reason: object) -> SpeccError:
+    """The error of a file that is not what its name says."""
+    return SpeccError([Diagnostic("P705", f"`{path}` is damaged: {reason}")])
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a training run."""
+    return (folder / METRICS).exists() or (folder / CHECKPOINTS).exists()
 
 
 def with_weights(model: Model, path: Path) -> torch.nn.Module:
@@ -81,7 +107,7 @@ def with_weights(model: Model, path: Path) -> torch.nn.Module:
     try:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise SpeccError([Diagnostic("P705", f"`{path}` is damaged: {error}")]) from None
+        raise damaged(path, error) from None
     module = model.compile().eval()
     faults = misfits(module.state_dict(), state)
     if faults:

@@ -31,13 +31,26 @@ def train(
         hint = 'add `"train": { "loss": …, "epochs": … }`'
         raise SpeccError([Diagnostic("L606", f"`{model.name}` has no `train` section", hint=hint)])
     if resume is not None:
-        from specc.api.run_list import read_run
-
-        read_run(resume)
+        _check_resumable(resume)
     from specc.training.trainer import train as run
 
     job = _job(model, arrays, device, lambda: _open_folder(model, runs, resume))
     return run(job, reporter, resume=resume is not None)
+
+
+def _check_resumable(folder: Path) -> None:
+    """Without a checkpoint all begins anew, which must not cost what has been trained."""
+    from specc.api.run_list import RESULT, read_run
+    from specc.api.runs import CHECKPOINTS, WEIGHTS
+    from specc.runtime.atomic import existing_folder
+
+    run = read_run(folder)
+    if existing_folder(folder / CHECKPOINTS / "last") is not None:
+        return
+    if run.epochs or any((folder / name).exists() for name in (RESULT, WEIGHTS)):
+        hint = "start a new run; `train.init_from` begins it with the weights of this one"
+        message = f"`{folder}` has no checkpoint to go on from"
+        raise SpeccError([Diagnostic("U802", message, hint=hint)])
 
 
 def _open_folder(model: Model, runs: Path, resume: Path | None) -> Path:

@@ -12,6 +12,7 @@ from specc.cli.options import (
     BAD,
     FAILED,
     FINE,
+    Commands,
     Output,
     setting,
     shared,
@@ -23,7 +24,7 @@ from specc.cli.resuming import model_and_run
 EPILOG = "Exit codes: 0 fine; 1 a proof or a run failed; 2 the spec or the usage is wrong."
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="specc", prog_name="specc")
 def main() -> None:
     """A model is one JSON file: checked, compiled to PyTorch, trained, exported, proven."""
@@ -57,8 +58,7 @@ def show(spec: Path | None, sets: Sequence[str], out: Output) -> None:
 
     summary = load(spec_or_default(spec), sets).summary()
     out.result(summary_json(summary))
-    if not out.as_json:
-        print_summary(summary)
+    out.show(lambda: print_summary(summary))
 
 
 @main.command(epilog="Example: specc build specs/digits_mlp.json -o build/digits")
@@ -76,17 +76,15 @@ def build(spec: Path | None, sets: Sequence[str], folder: Path | None, out: Outp
     """Write the PyTorch source, the resolved spec and the summary."""
     from specc.api import load
     from specc.api.building import build as build_model
-    from specc.api.building import summary_json
+    from specc.api.building import built_files, summary_json
     from specc.cli.tables import print_summary
 
     model = load(spec_or_default(spec), sets)
     made = build_model(model, folder)
     summary = model.summary()
     out.result({"folder": str(made), **summary_json(summary)})
-    if not out.as_json and not out.quiet:
-        print_summary(summary)
-    names = ", ".join(sorted(p.name for p in made.iterdir() if p.suffix in (".py", ".json")))
-    out.say(f"wrote {names} to {made}")
+    out.show(lambda: print_summary(summary))
+    out.say(f"wrote {', '.join(built_files(model))} to {made}")
 
 
 @main.command(epilog="Example: specc train specs/digits_mlp.json --set train.epochs=5")
@@ -153,14 +151,13 @@ def runs(names: Sequence[str], runs: Path, out: Output) -> None:
     if folders and len(folders) == len(names):
         found, changed = [read_run(folder) for folder in folders], differences(folders)
         out.result({"runs": [run.as_json() for run in found], "differences": changed})
-        if not out.as_json:
-            print_comparison(found, changed)
+        out.show(lambda: print_comparison(found, changed))
         return
     found = list_runs(runs, names)
     out.result([run.as_json() for run in found])
-    if found and not out.as_json:
-        print_runs(found)
-    elif not found:
+    if found:
+        out.show(lambda: print_runs(found))
+    else:
         out.say(f"there are no runs in {runs}" + (f" of {', '.join(names)}" if names else ""))
 
 
@@ -204,8 +201,7 @@ def export(
             source, sets, runs=runs, target=target, weights=weights, opset=opset, progress=progress
         )
     out.result({"model": str(done.model) if done.model else None, **done.certificate.as_json()})
-    if not out.as_json and not out.quiet:
-        print_certificate(done)
+    out.show(lambda: print_certificate(done))
     return FINE if done.proven else FAILED
 
 
@@ -214,12 +210,12 @@ def export(
 @click.option(
     "--spec",
     type=click.Path(path_type=Path),
-    help="The spec [spec.resolved.json beside the model].",
+    help="The spec [a.spec.json beside a.onnx, spec.resolved.json beside model.onnx].",
 )
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="The weights [weights.safetensors beside the model].",
+    help="The weights [a.weights.safetensors, or weights.safetensors beside model.onnx].",
 )
 @click.option("--vectors", is_flag=True, help="Only its own test vectors; needs no torch.")
 @shared
@@ -232,8 +228,7 @@ def verify(model: Path, spec: Path | None, weights: Path | None, vectors: bool, 
     with steps(out, "proving") as progress:
         done = verify_model(model, spec, weights, vectors_only=vectors, progress=progress)
     out.result(done.certificate.as_json())
-    if not out.as_json and not out.quiet:
-        print_certificate(done)
+    out.show(lambda: print_certificate(done))
     return FINE if done.proven else FAILED
 
 
@@ -256,13 +251,18 @@ def verify(model: Path, spec: Path | None, weights: Path | None, vectors: bool, 
 def predict(model: Path, data: Path, target: Path | None, out: Output) -> None:
     """Predict with an exported model through ONNX Runtime. Does not import torch."""
     from specc.api.predicting import predict as predict_rows
-    from specc.cli.tables import write_predictions
+    from specc.cli.tables import predictions_csv, prepare_target, write_predictions
 
+    if target is not None:
+        prepare_target(target)
     table = predict_rows(model, data)
-    if out.as_json:
+    if target is not None:
+        write_predictions(table, target)
+        out.result({"file": str(target), "rows": len(next(iter(table.values()), []))})
+    elif out.as_json:
         out.result(table)
     else:
-        write_predictions(table, target)
+        click.echo(predictions_csv(table), nl=False)
 
 
 @main.command(epilog="Example: specc ops Conv2d")
@@ -273,8 +273,7 @@ def ops(name: str | None, out: Output) -> None:
     from specc.cli.describe import describe_op, list_ops, op_json
 
     out.result(op_json(name))
-    if not out.as_json:
-        click.echo(describe_op(name) if name else list_ops())
+    out.say(describe_op(name) if name else list_ops())
 
 
 @main.command(epilog="Example: specc schema > spec.schema.json")

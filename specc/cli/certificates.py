@@ -18,11 +18,7 @@ def certificate_lines(done: Any) -> Iterator[str]:
     yield f"{VERDICTS[certificate.verdict]}: {len(certificate.cases)} comparisons by {witnesses}"
     worst = certificate.worst
     if worst:
-        yield (
-            f"closest to its bound: {worst.used:.0%}, at family `{worst.family}` of "
-            f"`{worst.output}` (error {worst.max_error:.3g}, bound {worst.max_bound:.3g}, "
-            f"PyTorch's own {worst.torch_max_error:.3g})"
-        )
+        yield _closest(worst)
     if certificate.bounds.looser_than_default:
         yield "the bounds are looser than the default"
     yield from (f"note: {note}" for note in certificate.notes)
@@ -30,10 +26,25 @@ def certificate_lines(done: Any) -> Iterator[str]:
     if len(certificate.failures) > 10:
         yield f"… and {len(certificate.failures) - 10} more"
     yield from _divergence(certificate.divergence)
-    if done.model:
+    if done.proven and done.model:
         yield f"model: {done.model}"
     elif done.failed:
         yield f"the unproven file was left as {done.failed}"
+
+
+def _closest(worst: Any) -> str:
+    """The errors that the share is about: the largest one, or the mean."""
+    of_max = worst.max_error / worst.max_bound if worst.max_bound else 0.0
+    of_rms = worst.rms_error / worst.rms_bound if worst.rms_bound else 0.0
+    shown = ("error", worst.max_error, worst.max_bound, worst.torch_max_error)
+    if of_rms > of_max:
+        shown = ("rms error", worst.rms_error, worst.rms_bound, worst.torch_rms_error)
+    kind, error, bound, own = shown
+    title = "furthest over its bound" if worst.used > 1 else "closest to its bound"
+    return (
+        f"{title}: {worst.used:.0%}, at family `{worst.family}` of `{worst.output}` "
+        f"({kind} {error:.3g}, bound {bound:.3g}, PyTorch's own {own:.3g})"
+    )
 
 
 def _divergence(found: Any) -> Iterator[str]:

@@ -38,7 +38,12 @@ class Output:
         if self.as_json:
             click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
-    def findings(self, diagnostics: Sequence[Diagnostic], *, summary: bool = True) -> None:
+    def show(self, made: Callable[[], None]) -> None:
+        """Something longer for people, printed by a function."""
+        if not self.quiet and not self.as_json:
+            made()
+
+    def findings(self, diagnostics: Sequence[Diagnostic]) -> None:
         """Errors and warnings, on standard error; with `--json` as the result."""
         if self.as_json:
             self.result({"diagnostics": to_json(diagnostics)})
@@ -47,8 +52,43 @@ class Output:
             return
         color = sys.stderr.isatty()
         click.echo(render_text(diagnostics, color=color).rstrip("\n"), err=True)
-        if summary:
-            click.echo(f"\n{render_summary(diagnostics)}", err=True)
+        click.echo(f"\n{render_summary(diagnostics)}", err=True)
+
+
+class Commands(click.Group):
+    """The commands; with `--json`, wrong usage is told as JSON as well."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run the command that the arguments name."""
+        given = list(sys.argv[1:] if args is None else args)
+        if "--json" not in given:
+            return super().main(given, *rest, **options)
+        try:
+            code = super().main(given, *rest, **{**options, "standalone_mode": False})
+        except click.ClickException as error:
+            Output(True, False).findings([_usage_finding(error)])
+            sys.exit(BAD)
+        except click.Abort:
+            sys.exit(FAILED)
+        sys.exit(code if isinstance(code, int) else FINE)
+
+
+def _usage_finding(error: click.ClickException) -> Diagnostic:
+    """Click's message in the form of all the others."""
+    message = error.format_message().partition("\n")[0].strip().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"`{context.command_path} --help` shows what it takes" if context else None
+    return Diagnostic("U805", message[:1].lower() + message[1:], hint=hint)
+
+
+def _end_on_terminate() -> None:
+    """SIGTERM ends the process the way Ctrl-C does, so that unfinished files are cleared away."""
+    import signal
+    import threading
+
+    on_main = threading.current_thread() is threading.main_thread()
+    if on_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def shared(command: Command) -> Command:
@@ -57,6 +97,7 @@ def shared(command: Command) -> Command:
     @functools.wraps(command)
     def run(*args: Any, as_json: bool, quiet: bool, **options: Any) -> None:
         out = Output(as_json, quiet)
+        _end_on_terminate()
         try:
             code = command(*args, out=out, **options)
         except SpeccError as error:
@@ -72,7 +113,9 @@ def shared(command: Command) -> Command:
         sys.exit(code or FINE)
 
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
-    click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")(run)
+    click.option(
+        "-q", "--quiet", is_flag=True, help="Print nothing but errors, predictions and the schema."
+    )(run)
     return run  # type: ignore[return-value]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from specc.diagnostics.model import Diagnostic, SpeccError
 from specc.ir.dims import Size, evaluate
 from specc.passes.summary import Summary
 
@@ -84,15 +85,25 @@ def print_certificate(done: Any) -> None:
         click.echo(line)
 
 
-def write_predictions(table: dict[str, list[Any]], target: Path | None) -> None:
-    """Predictions as csv, to a file (written atomically) or to standard output."""
+def predictions_csv(table: dict[str, list[Any]]) -> str:
+    """Predictions as csv."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table)
     writer.writerows(zip(*table.values(), strict=True))
-    if target is None:
-        click.echo(text.getvalue(), nl=False)
-        return
+    return text.getvalue()
+
+
+def prepare_target(target: Path) -> None:
+    """Make the folder of a file to write; raises `SpeccError` U803 if the file is a folder."""
+    if target.is_dir():
+        hint = f"name a file, for example `{target / 'predictions.csv'}`"
+        raise SpeccError([Diagnostic("U803", f"`{target}` is a folder", hint=hint)])
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+
+def write_predictions(table: dict[str, list[Any]], target: Path) -> None:
+    """Predictions as csv into a file, which is there in full or not at all."""
     from specc.runtime.atomic import write_bytes
 
-    write_bytes(target, text.getvalue().encode())
+    write_bytes(target, predictions_csv(table).encode())

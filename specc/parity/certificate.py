@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from specc.parity.onnx_file import digests
+from specc.runtime.atomic import write_bytes
 
 PARITY_VERSION = 1
 """The version of the format of `parity.json`."""
@@ -166,17 +167,7 @@ def _finite(value: Any) -> Any:
 def write_certificate(certificate: Certificate, path: Path) -> None:
     """Write `parity.json`, under a temporary name first."""
     text = json.dumps(certificate.as_json(), indent=1, allow_nan=False, ensure_ascii=False)
-    write_atomically(path, f"{text}\n".encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, f"{text}\n".encode())
 
 
 def summary(certificate: Certificate) -> dict[str, str]:

@@ -10,8 +10,15 @@ from typing import Any
 
 import onnx
 
+from specc.runtime.atomic import write_bytes
+
 VALUELESS = frozenset({"Shape", "Size"})
 """Operators whose result depends on the shape of their input, not on its values."""
+COPYING = VALUELESS | {
+    "Constant", "ConstantOfShape", "Identity", "Expand", "Reshape", "Squeeze", "Unsqueeze",
+    "Transpose", "Concat", "Slice", "Gather", "Split", "Flatten", "Tile",
+}  # fmt: skip
+"""Operators that compute nothing, so that their results are exact."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +39,11 @@ class OnnxFile:
     op_types: frozenset[str]
     depends: Mapping[str, frozenset[str]]
     """The inputs that the values of each output are a function of."""
+    copied: frozenset[str]
+    """The outputs that are only copied from weights, constants and inputs."""
     external: tuple[str, ...]
     """The files beside the model that hold weights."""
+    opset: int
 
 
 def read_onnx(path: Path) -> OnnxFile:
@@ -48,7 +58,9 @@ def read_onnx(path: Path) -> OnnxFile:
         tuple(_declared(value) for value in model.graph.output),
         frozenset(node.op_type for node in everything),
         _dependencies(model.graph, [value.name for value in inputs]),
+        _copied(model.graph),
         tuple(sorted(_external(model.graph))),
+        next(made.version for made in model.opset_import if not made.domain),
     )
 
 
@@ -66,6 +78,20 @@ def digests(path: Path) -> dict[str, str]:
         if beside.resolve().parent == path.parent.resolve() and beside.is_file():
             found[f"onnx:{name}"] = sha256(beside)
     return found
+
+
+def move_model(path: Path, target: Path) -> None:
+    """Give a model another name, and the file that holds its weights that of the model."""
+    model = onnx.load(path, load_external_data=False)
+    stored = sorted(_external(model.graph))
+    new = {name: f"{target.name}.data" + (f".{i}" if i else "") for i, name in enumerate(stored)}
+    for entry in _locations(model.graph):
+        entry.value = new[entry.value]
+    for name in stored:
+        (path.parent / name).replace(target.parent / new[name])
+    if stored:
+        write_bytes(path, model.SerializeToString())
+    path.replace(target)
 
 
 def _declared(value: Any) -> Declared:
@@ -100,11 +126,19 @@ def _dependencies(graph: Any, inputs: list[str]) -> dict[str, frozenset[str]]:
     return {value.name: reached.get(value.name, frozenset()) for value in graph.output}
 
 
+def _copied(graph: Any) -> frozenset[str]:
+    computed: set[str] = set()
+    for node in graph.node:
+        if node.op_type not in COPYING or not computed.isdisjoint(node.input):
+            computed.update(node.output)
+    return frozenset(value.name for value in graph.output) - computed
+
+
 def _external(graph: Any) -> set[str]:
-    return {
-        entry.value
-        for tensor in graph.initializer
-        if tensor.data_location == onnx.TensorProto.EXTERNAL
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
+    return {entry.value for entry in _locations(graph)}
+
+
+def _locations(graph: Any) -> Iterator[Any]:
+    for tensor in graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            yield from (entry for entry in tensor.external_data if entry.key == "location")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,9 @@ from specc.parity.runtimes import Witness
 SLOW = 10.0
 """Seconds after which a witness that is only asked about few families is not asked again."""
 
+BAD_VALUE = re.compile(r"out of (bounds|range)|ZeroDivision|division by zero", re.IGNORECASE)
+"""What PyTorch says of values that it does not take."""
+
 Step = Callable[[str], None]
 
 
@@ -51,6 +55,8 @@ class TrialResult:
     ill_conditioned: list[str] = field(default_factory=list)
     degenerate: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Cases whose values PyTorch does not take."""
 
     @property
     def failed(self) -> bool:
@@ -68,6 +74,7 @@ class _Pool:
     undecided: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     elements: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     measured: list[Measured] = field(default_factory=list)
+    refused: list[tuple[Case, Exception]] = field(default_factory=list)
 
     def add(self, results: Results) -> None:
         for name, torch32 in results.torch32.items():
@@ -106,20 +113,46 @@ class Trial:
             for case in self.maker.cases(family):
                 self.step(f"{case.name}, {self.weights} weights")
                 self._run_case(case, pool)
+            if pool.refused:
+                self._leave_out(family, pool)
             if family == "normal":
                 self._typical = pool.yardsticks
             self._judge(family, pool)
             self._condition(family, pool)
         for name, variation in self._variations.items():
-            if variation.problem:
+            if variation.problem and self._is_constant(name):
+                self.result.notes.append(f"`{name}` depends on no input")
+            elif variation.problem:
                 self.result.degenerate.append(f"`{name}` {variation.problem}")
         return self.result
+
+    def _is_constant(self, output: str) -> bool:
+        """Whether nothing that goes in can change it, in a model that computes something else."""
+        depends = self.file.depends
+        return output in depends and not depends[output] and any(depends.values())
+
+    def _leave_out(self, family: str, pool: _Pool) -> None:
+        """Cases that PyTorch refuses prove nothing, unless none of normal values is left."""
+        if family == "normal" and not pool.yardsticks:
+            case, error = pool.refused[0]
+            pool.measured.append(crash(case, "pytorch", error, self.model_path))
+            self.result.notes.append("`low` and `high` of an input bound the values it is given")
+            return
+        self.result.refused += [case.name for case, _ in pool.refused]
+        named = ", ".join(f"`{case.name}`" for case, _ in pool.refused[:3])
+        named += f" and {len(pool.refused) - 3} more" if len(pool.refused) > 3 else ""
+        reason = str(pool.refused[0][1]).strip().partition("\n")[0]
+        text = f"left out, for PyTorch refuses its values: {named} ({reason})"
+        self.result.notes.append(text[:400])
 
     def _run_case(self, case: Case, pool: _Pool) -> None:
         try:
             results = self.reference.run(case.feeds)
         except Exception as error:
-            pool.measured.append(crash(case, "pytorch", error, self.model_path))
+            if isinstance(error, IndexError) or BAD_VALUE.search(str(error)):
+                pool.refused.append((case, error))
+            else:
+                pool.measured.append(crash(case, "pytorch", error, self.model_path))
             return
         pool.add(results)
         if case.family in NORMAL_LIKE:
@@ -178,6 +211,8 @@ class Trial:
             self.result.notes.append(f"{text} ({record.family}, {self.weights} weights)")
 
     def _limit(self, family: str, output: str, pool: _Pool, known: Coarse | None) -> Limit:
+        if output in self.file.copied and self._is_constant(output):
+            return Limit(own_error := pool.yardsticks[output].error.peak, own_error)
         own, dtype = pool.yardsticks[output], pool.dtypes[output]
         typical = self._typical.get(output, own)
         limit = own.limit(dtype, self.bounds, typical if family in REPEATING else own)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import onnx
 from onnx import numpy_helper
 
 from specc.parity.cases import Case, CaseMaker
-from specc.parity.certificate import write_atomically
+from specc.parity.companions import VECTORS, Companions
 from specc.parity.judge import Array
+from specc.runtime.atomic import write_bytes
 
-PATTERN = "test_data_set_*"
 
+def chosen_cases(maker: CaseMaker, refused: Collection[str] = ()) -> list[Case]:
+    """The cases that become vectors: one of normal values, one of real rows, one other size.
 
-def chosen_cases(maker: CaseMaker) -> list[Case]:
-    """The cases that become vectors: one of normal values, one of real rows, one other size."""
+    `refused` are the names of those that the model itself does not take.
+    """
     families = [f for f in ("normal", "data", "sizes") if f in maker.families()]
-    return [next(maker.cases(family)) for family in families if maker.count_of(family)]
+    firsts = (next((c for c in maker.cases(f) if c.name not in refused), None) for f in families)
+    return [case for case in firsts if case is not None]
 
 
 def write_set(folder: Path, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
@@ -28,7 +30,7 @@ def write_set(folder: Path, inputs: Mapping[str, Array], outputs: Mapping[str, A
     for kind, values in (("input", inputs), ("output", outputs)):
         for index, (name, value) in enumerate(values.items()):
             tensor = numpy_helper.from_array(value, name)
-            write_atomically(folder / f"{kind}_{index}.pb", tensor.SerializeToString())
+            write_bytes(folder / f"{kind}_{index}.pb", tensor.SerializeToString())
 
 
 def read_set(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -38,8 +40,12 @@ def read_set(folder: Path) -> tuple[dict[str, Array], dict[str, Array]]:
 
 
 def set_folders(model_path: Path) -> list[Path]:
-    """The folders of vectors beside a model, in order."""
-    found: Sequence[Any] = [p for p in model_path.parent.glob(PATTERN) if p.is_dir()]
+    """The folders of a model's vectors, in order: those that its certificate names, or all."""
+    companions = Companions(model_path)
+    listed = companions.listed_vectors()
+    if listed:
+        return [companions.vectors / name for name in listed]
+    found = [p for p in companions.vectors.glob(f"{VECTORS}*") if p.is_dir()]
     return sorted(found, key=lambda p: (len(p.name), p.name))
 
 

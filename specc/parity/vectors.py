@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ import onnx
 from specc.diagnostics.model import Diagnostic, SpeccError
 from specc.parity.cases import Case, CaseMaker, Rows
 from specc.parity.certificate import (
-    FILE_NAME,
     BoundsRecord,
     CaseRecord,
     Certificate,
@@ -27,6 +27,7 @@ from specc.parity.certificate import (
     WitnessRecord,
     versions,
 )
+from specc.parity.companions import VECTORS, Companions
 from specc.parity.judge import Array, Bounds, Limit, Yardstick, unit_roundoff, yardstick
 from specc.parity.measure import Measured, Results, case_record, crash, family_record, measure
 from specc.parity.onnx_file import digests, read_onnx
@@ -49,16 +50,21 @@ def write_vectors(
     seed: int = 0,
     cases: int | None = None,
     rows: Rows | None = None,
+    chosen: Sequence[str] | None = None,
+    taken: Collection[str] = (),
 ) -> tuple[VectorSet, ...]:
-    """Write the test vectors of a model into its folder, with PyTorch's float32 results.
+    """Write the test vectors of a model into a folder, with PyTorch's float32 results.
 
-    `seed`, `cases` and `rows` are those of the proof, whose certificate names the cases.
+    `seed`, `cases` and `rows` are those of the proof, `chosen` the cases that its certificate
+    names. `taken` are the names of folders that belong to somebody else.
     """
     from specc.parity.reference import Reference
 
     reference, written = Reference(module, interface), []
-    for index, case in enumerate(chosen_cases(CaseMaker(interface, seed, cases, rows))):
-        name = f"test_data_set_{index}"
+    free = (name for i in count() if (name := f"{VECTORS}{i}") not in taken)
+    maker = CaseMaker(interface, seed, cases, rows)
+    for case in chosen_cases(maker) if chosen is None else map(maker.case, chosen):
+        name = next(free)
         write_set(folder / name, case.feeds, reference.single(case.feeds))
         written.append(VectorSet(name, case.name, case.family))
     return tuple(written)
@@ -70,10 +76,11 @@ def verify_vectors(model_path: Path, witnesses: Sequence[Witness] | None = None)
     Raises `SpeccError` P708 where there are no vectors, P705 where a file is damaged. A model
     that is not the one of `parity.json` fails.
     """
-    proof = _read_proof(model_path.with_name(FILE_NAME))
+    proof = read_proof(model_path)
     folders = set_folders(model_path)
     if not folders:
-        raise _refuse("P708", f"no `test_data_set_0` beside `{model_path.name}`")
+        where = "" if Companions(model_path).is_plain else f"{Companions(model_path).vectors.name}/"
+        raise _refuse("P708", f"no `{where}{VECTORS}0` beside `{model_path.name}`")
     asked = [w for w in witnesses or default_witnesses() if w.available()]
     return _Recheck(model_path, proof, asked).run(folders)
 
@@ -83,8 +90,8 @@ def _refuse(code: str, message: str) -> SpeccError:
 
 
 @dataclass(frozen=True)
-class _Proven:
-    """What a `parity.json` says that is needed here."""
+class Proven:
+    """What a certificate says that is needed to prove its model again."""
 
     verdict: str = ""
     fresh: bool = False
@@ -97,12 +104,14 @@ class _Proven:
     vectors: Mapping[str, VectorSet] = field(default_factory=dict)
 
 
-def _read_proof(path: Path) -> _Proven | None:
+def read_proof(model_path: Path) -> Proven | None:
+    """The certificate beside a model, if there is one; raises `SpeccError` P705 if damaged."""
+    path = Companions(model_path).proof
     if not path.is_file():
         return None
     try:
         found = json.loads(path.read_bytes())
-        return _Proven(
+        return Proven(
             str(found["verdict"]), bool(found["fresh"]), int(found["seed"]),
             BoundsRecord(**found["bounds"]), dict(found["digests"]),
             {
@@ -116,17 +125,33 @@ def _read_proof(path: Path) -> _Proven | None:
         raise _refuse("P705", f"`{path.name}` is damaged: {error}") from error
 
 
+def changed_files(model_path: Path, proof: Proven | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The digests of the model's files, and which of them are not those that were proven."""
+    try:
+        sums = digests(model_path)
+    except Exception as error:
+        raise _refuse("P705", f"`{model_path.name}` is damaged: {error}") from error
+    proven = proof.digests if proof else {}
+    changed = [k for k in sums if k in proven and sums[k] != proven[k]]
+    lost = [k for k in proven if k.startswith("onnx") and k not in sums]
+    problems = [f"`{_file_of(k, model_path)}` is not the proven file" for k in changed]
+    problems += [f"`{_file_of(k, model_path)}` is missing" for k in lost]
+    return {**proven, **sums}, tuple(problems)
+
+
 @dataclass
 class _Recheck:
     model_path: Path
-    proof: _Proven | None
+    proof: Proven | None
     witnesses: Sequence[Witness]
 
     def run(self, folders: Sequence[Path]) -> Certificate:
-        sums, broken = self._digests()
+        sums, broken = changed_files(self.model_path, self.proof)
+        broken += tuple(f"`{f.name}` is missing" for f in folders if not f.is_dir())
+        folders = [folder for folder in folders if folder.is_dir()]
         self._op_types = read_onnx(self.model_path).op_types
         self._reduced = _added_up(self.model_path)
-        proof = self.proof or _Proven()
+        proof = self.proof or Proven()
         cases: list[CaseRecord] = []
         families: list[FamilyRecord] = []
         sets = []
@@ -144,22 +169,11 @@ class _Recheck:
             self._notes(), None, tuple(families), tuple(cases), tuple(sets),
         )  # fmt: skip
 
-    def _digests(self) -> tuple[dict[str, str], tuple[str, ...]]:
-        try:
-            sums = digests(self.model_path)
-        except Exception as error:
-            raise _refuse("P705", f"`{self.model_path.name}` is damaged: {error}") from error
-        proven = self.proof.digests if self.proof else {}
-        changed = [k for k in sums if k in proven and sums[k] != proven[k]]
-        lost = [k for k in proven if k.startswith("onnx") and k not in sums]
-        problems = [f"`{_file_of(k, self.model_path)}` is not the proven file" for k in changed]
-        problems += [f"`{_file_of(k, self.model_path)}` is missing" for k in lost]
-        return {**proven, **sums}, tuple(problems)
-
     def _notes(self) -> tuple[str, ...]:
         notes = ["compared with stored float32 results of PyTorch, not with float64"]
         if not self.proof:
-            notes.append(f"there is no `{FILE_NAME}`, so the bound is an estimate from the weights")
+            name = Companions(self.model_path).proof.name
+            notes.append(f"there is no `{name}`, so the bound is an estimate from the weights")
         elif self.proof.verdict != "pass":
             notes.append(f"the model was not proven: its verdict is `{self.proof.verdict}`")
         return tuple(notes)

@@ -160,6 +160,7 @@ class _Proof:
         messages = [*broken, *(m for r in results for m in failures(r))]
         verdict, remarks = overall(results, bool(broken), self.fresh)
         cases = tuple(case for result in results for case in result.cases)
+        refused = {name for result in results for name in result.refused}
         return Certificate(
             verdict, self.fresh, self.maker.seed,
             BoundsRecord(self.bounds.max, self.bounds.rms, self.bounds.is_looser),
@@ -171,7 +172,7 @@ class _Proof:
             tuple(family for result in results for family in result.families),
             cases,
             tuple(VectorSet(f"test_data_set_{i}", case.name, case.family)
-                  for i, case in enumerate(chosen_cases(self.maker))),
+                  for i, case in enumerate(chosen_cases(self.maker, refused))),
         )  # fmt: skip
 
     def _remarks(self) -> list[str]:

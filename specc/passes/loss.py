@@ -23,6 +23,9 @@ def resolve_loss(spec: Spec, model: Graph) -> tuple[Graph | None, Diagnostics]:
     loss = spec.section("train").get("loss")
     if loss is None:
         return None, out
+    _check_shadowing(spec, model, out)
+    if out.has_errors:
+        return None, out
     context = new_context(spec.document, out)
     outer = spec_scope(spec, context)
     context.globals = outer.constants
@@ -47,6 +50,17 @@ def resolve_loss(spec: Spec, model: Graph) -> tuple[Graph | None, Diagnostics]:
     used = {value for node in part.nodes for value in node.inputs}
     inputs = tuple(value for _, value in part.inputs if isinstance(value, Value) and value in used)
     return Graph("loss", inputs, tuple(part.nodes), (("", result),)), out
+
+
+def _check_shadowing(spec: Spec, model: Graph, out: Diagnostics) -> None:
+    """A loss names outputs and columns alike, so none of them may have the other's name."""
+    columns = data_columns(spec, model)
+    for name in (name for name, _ in model.outputs if name in columns):
+        declared = name in spec.section("outputs")
+        pointer = ("outputs", name) if declared else ("data", "columns", name)
+        at = spec.document.span(pointer, key=True)
+        hint = "rename the output" if declared else "name the output, in `outputs`"
+        out.add("R303", f"`{name}` is an output and a data column at once", at, hint=hint)
 
 
 def _add_weighted(part: Part, losses: list[Any], pointer: Pointer) -> None:

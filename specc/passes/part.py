@@ -71,7 +71,7 @@ class Part:
         return self._add_layer(layer, index, self.context.maker(self, layer))
 
     def _add_layer(self, layer: Layer, index: int, make: Any) -> bool:
-        instances = POISON if make is None else self._instances(layer)
+        instances: Any = POISON if make is None else self._instances(layer)
         sources = self._sources(layer, make)
         if make is None or instances is POISON or sources is None:
             self._poison(layer, index)

@@ -6,14 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 from specc.diagnostics.model import Diagnostics
-from specc.ir.dims import as_size, symbol
+from specc.ir.dims import Dim, as_size, symbol
 from specc.ir.graph import DimInfo, Graph, Value
 from specc.ir.types import DType, TensorType
 from specc.passes.calls import add_lets, build_body
+from specc.passes.declared import check_declared
 from specc.passes.layers import new_context
 from specc.passes.scope import POISON, Context, Scope
 from specc.passes.starts import starts
+from specc.passes.ties import check_ties
+from specc.passes.undersized import smallest
 from specc.spec.model import Spec
+from specc.spec.schema import DIM, MAX_SIZE
+from specc.spec.validate import fault_in
 
 
 def resolve(spec: Spec) -> tuple[Graph | None, Diagnostics]:
@@ -31,6 +36,10 @@ def resolve(spec: Spec) -> tuple[Graph | None, Diagnostics]:
     if graph is None or out.has_errors:
         return None, out
     named = _with_output_names(graph, spec)
+    check_declared(spec, named, scope)
+    check_ties(named, context)
+    if out.has_errors:
+        return None, out
     return replace(named, starts=starts(spec, named, scope)), out
 
 
@@ -67,7 +76,7 @@ def declared_dims(spec: Spec, scope: Scope) -> dict[str, DimInfo]:
     for name, info in spec.section("dims").items():
         pointer = ("dims", name)
         keys = {k: scope.evaluate(v, (*pointer, k)) for k, v in info.items() if k != "doc"}
-        if any(v is POISON for v in keys.values()):
+        if any(v is POISON for v in keys.values()) or not _are_sizes(scope, name, keys):
             continue
         dim = DimInfo(name, **keys)
         fault = _dim_fault(dim)
@@ -76,6 +85,18 @@ def declared_dims(spec: Spec, scope: Scope) -> dict[str, DimInfo]:
         else:
             found[name] = dim
     return found
+
+
+def _are_sizes(scope: Scope, name: str, keys: dict[str, Any]) -> bool:
+    """Whether what expressions gave is what the schema wants; a finding for each that isn't."""
+    fine = True
+    for key, value in keys.items():
+        fault = fault_in(value, DIM["properties"][key])
+        if fault:
+            at = scope.context.document.span(("dims", name, key))
+            scope.context.error("S103", f"`{key}` of dim `{name}` {fault}", at)
+            fine = False
+    return fine
 
 
 def spec_dims(spec: Spec) -> dict[str, DimInfo]:
@@ -121,18 +142,26 @@ def _input(scope: Scope, name: str, info: dict[str, Any]) -> Value | None:
             found = scope.evaluate(size, (*pointer, i))
         if found is POISON:
             return None
-        if isinstance(found, (str, bool)) or (isinstance(found, int) and found < 1):
+        if fault := _size_fault(found):
             at = scope.context.document.span((*pointer, i))
-            scope.context.error(
-                "T405", f"`{found}` is not a size", at,
-                "a size is a positive integer, the name of a dim, or an expression",
-            )  # fmt: skip
+            scope.context.error("T405", fault[0], at, fault[1])
             return None
         shape.append(found)
     if name in scope.constants:
         at = scope.context.document.span(("inputs", name), key=True)
         scope.context.error("R303", f"`{name}` is an input and a compile-time value at once", at)
     return Value(name, TensorType(DType(info.get("dtype", "float32")), tuple(shape)))
+
+
+def _size_fault(found: Any) -> tuple[str, str] | None:
+    """Why a value is no size of an input, and what to write instead."""
+    if isinstance(found, Dim):
+        below = smallest(found)
+        return (f"the size would be {below.told}", below.hint) if below else None
+    if isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= MAX_SIZE:
+        return None
+    hint = f"a size is an integer from 1 to {MAX_SIZE}, the name of a dim, or an expression"
+    return f"`{found}` is not a size", hint
 
 
 def evaluated_section(
@@ -145,7 +174,8 @@ def evaluated_section(
     add_lets(scope, spec.section("let"), ("let",))
     found = {}
     for name, value in spec.section(key).items():
-        # A column may be as long as a symbolic axis of an input; all else is known by now.
-        own = spec_scope(spec, scope.context) if (key, name) == ("data", "columns") else scope
+        # Sizes of inputs and columns may be symbolic; all else is known by now.
+        is_symbolic = key == "inputs" or (key, name) == ("data", "columns")
+        own = spec_scope(spec, scope.context) if is_symbolic else scope
         found[name] = value if name in leave else own.evaluate(value, (key, name))
     return found, out

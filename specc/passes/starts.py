@@ -9,25 +9,19 @@ from typing import Any, NamedTuple
 from specc.diagnostics.model import Pointer
 from specc.diagnostics.suggest import closest
 from specc.ir.graph import Call, Graph, Node, Start
+from specc.ir.types import TensorType
 from specc.passes.scope import POISON, Scope
+from specc.passes.start_functions import FUNCTIONS, argument_fault, rank_fault
 from specc.spec.model import Spec
-
-FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "uniform_": ("a", "b"), "normal_": ("mean", "std"), "constant_": ("val",), "ones_": (),
-    "zeros_": (), "eye_": (), "dirac_": ("groups",), "xavier_uniform_": ("gain",),
-    "xavier_normal_": ("gain",), "kaiming_uniform_": ("a", "mode", "nonlinearity"),
-    "kaiming_normal_": ("a", "mode", "nonlinearity"), "trunc_normal_": ("mean", "std", "a", "b"),
-    "orthogonal_": ("gain",), "sparse_": ("sparsity", "std"),
-}  # fmt: skip
-"""The functions of `torch.nn.init` and what they take beside the tensor."""
 
 
 class Parameter(NamedTuple):
-    """A parameter of the model: its layer's path, the layer's operator, and its own name."""
+    """A parameter of the model: its layer's path, the layer's operator, its own name and type."""
 
     path: str
     op: str
     name: str
+    type: TensorType
 
     @property
     def full(self) -> str:
@@ -49,7 +43,9 @@ def _parameters(graph: Graph, prefix: str) -> Iterator[Parameter]:
     for path, node in graph.walk(prefix):
         if not node.is_shared:
             name = getattr(node.op, "name", "")
-            yield from (Parameter(path, name, w.name) for w in node.weights if not w.is_buffer)
+            yield from (
+                Parameter(path, name, w.name, w.type) for w in node.weights if not w.is_buffer
+            )
 
 
 def _rules(spec: Spec, scope: Scope, parameters: list[Parameter]) -> Iterator[tuple[str, Start]]:
@@ -68,7 +64,7 @@ def _rules(spec: Spec, scope: Scope, parameters: list[Parameter]) -> Iterator[tu
         if not matched:
             at = scope.context.document.span(pointer)
             scope.context.diagnostics.add("R312", "this rule matches no parameter", at)
-        if start:
+        if start and _fits(scope, start, matched, (*pointer, "init")):
             yield from ((p.full, start) for p in matched)
 
 
@@ -97,8 +93,9 @@ def _layer(
         if not matched:
             at = scope.context.document.span((*pointer, name) if by_name else pointer)
             scope.context.error("R312", f"there is no parameter `{wanted}`", at)
-        start = _start(scope, how, (*pointer, name) if by_name else pointer)
-        if start:
+        place = (*pointer, name) if by_name else pointer
+        start = _start(scope, how, place)
+        if start and _fits(scope, start, matched, place):
             yield from ((p.full, start) for p in matched)
 
 
@@ -116,8 +113,27 @@ def _start(scope: Scope, value: Any, pointer: Pointer) -> Start | None:
         scope.context.error("S115", message, at, hint)
         return None
     for key in given:
-        if key not in FUNCTIONS[function]:
-            takes = ", ".join(FUNCTIONS[function]) or "nothing"
+        known = FUNCTIONS[function].arguments
+        if key not in known:
+            takes = ", ".join(known) or "nothing"
             scope.context.error("S101", f"`{function}` takes no `{key}`", at, f"it takes {takes}")
             return None
+    fault = argument_fault(function, given)
+    if fault:
+        place = (*pointer, fault[1]) if fault[1] else pointer
+        scope.context.error("S115", fault[0], scope.context.document.span(place))
+        return None
     return Start(function, tuple(given.items()))
+
+
+def _fits(scope: Scope, start: Start, matched: list[Parameter], pointer: Pointer) -> bool:
+    """Whether the function can fill all the parameters; a finding for the first that it can't."""
+    for parameter in matched:
+        fault = rank_fault(start.function, parameter.type.rank)
+        if fault:
+            message = f"{fault}, but `{parameter.full}` is {parameter.type}"
+            hint = 'leave it out: `"parameter": "weight"`' if pointer[0] == "init" else None
+            at = scope.context.document.span(pointer)
+            scope.context.error("S115", message, at, hint)
+            return False
+    return True

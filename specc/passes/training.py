@@ -13,16 +13,26 @@ from specc.ir.graph import Graph
 from specc.passes.layers import new_context
 from specc.passes.loss import loss_values
 from specc.passes.resolve import spec_scope
+from specc.passes.scope import POISON, Scope
 from specc.passes.sources import check_source
 from specc.spec.model import Spec
 from specc.spec.sources import implied_columns
+from specc.spec.validate import fault_in
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "number": {"type": "number"}, "boolean": {"type": "boolean"}, "text": {"type": "string"},
+    "list": {"type": "array", "items": {"type": ["number", "null"]}},
+}  # fmt: skip
 
 
 @cache
-def known_names() -> dict[str, dict[str, list[str]]]:
-    """Optimizers, schedulers and metrics with their arguments (`tools/make_names.py`)."""
+def known_names() -> dict[str, dict[str, dict[str, str]]]:
+    """Optimizers, schedulers and metrics with their arguments and what these take.
+
+    `tools/make_names.py` writes them.
+    """
     text = (files("specc.passes") / "training_names.json").read_text("utf-8")
-    found: dict[str, dict[str, list[str]]] = json.loads(text)
+    found: dict[str, dict[str, dict[str, str]]] = json.loads(text)
     return found
 
 
@@ -51,6 +61,7 @@ class _Checker:
         # What is wrong with an expression is said where the loss is resolved.
         scope = spec_scope(spec, new_context(spec.document, Diagnostics()))
         self.values = loss_values(spec, graph, scope)
+        self.scope = Scope(new_context(spec.document, self.out), scope.constants)
 
     def add(self, code: str, message: str, pointer: Pointer, hint: str | None = None) -> None:
         self.out.add(code, message, self.spec.locate(pointer), hint=hint)
@@ -76,6 +87,25 @@ class _Checker:
                     "L603", f"`{name}` takes no `{key}`", at,
                     hint=f"did you mean `{near}`?" if near else takes,
                 )  # fmt: skip
+        if isinstance(value, dict):
+            self.arguments(name, value, known[name], pointer)
+
+    def arguments(
+        self, name: str, given: dict[str, Any], known: dict[str, str], pointer: Pointer
+    ) -> None:
+        """The values of an optimizer's or scheduler's arguments, those of its groups too."""
+        for key, raw in given.items():
+            schema = _KINDS.get(known.get(key, "any"))
+            if schema is None:
+                continue
+            value = self.scope.evaluate(raw, (*pointer, key))
+            fault = None if value is POISON else fault_in(value, schema)
+            if fault:
+                self.add("L603", f"`{key}` of `{name}` {fault}", (*pointer, key))
+        groups = given.get("param_groups")
+        for i, group in enumerate(groups if isinstance(groups, list) else []):
+            if isinstance(group, dict):
+                self.arguments(name, group, known, (*pointer, "param_groups", i))
 
     def metric(self, value: Any, pointer: Pointer) -> None:
         """A metric and the tensors that it compares."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from specc.ir.dims import Dim, Size, Symbol, bounds, evaluate
 
 _FAR = 2**20
-"""Stands for a size without a `max`."""
+"""So many steps above its least value stands for a size without a `max`."""
 
 
 class Undersized(NamedTuple):
@@ -20,37 +20,33 @@ class Undersized(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def smallest(size: Dim) -> Undersized | None:
-    """Where a size can fall below 1; `None` where no allowed input is known to lead there.
+def smallest(size: Dim, limit: int = 1) -> Undersized | None:
+    """Where a size can fall below a limit; `None` where no allowed input is known to lead there.
 
     Bounds of a sum can be loose, so a fault counts only where an assignment shows it.
     """
     low, _ = bounds(size)
-    if low is not None and low >= 1:
+    if low is not None and low >= limit:
         return None
     known = {symbol.name: symbol for symbol in _symbols(size)}
     least = {name: _least(symbol) for name, symbol in known.items()}
-    if evaluate(size, least) < 1:
+    if evaluate(size, least) < limit:
         return _fault(size, least, _raised(size, known, least), "min")
     for name, symbol in known.items():
-        most = least | {name: symbol.max or _FAR // symbol.multiple_of * symbol.multiple_of}
-        if evaluate(size, most) < 1:
+        most = least | {name: _most(symbol, least[name])}
+        if evaluate(size, most) < limit:
             return _fault(size, most, _lowered(size, name, symbol, least, most[name]), "max")
     return None
 
 
-def _fault(
-    size: Dim, at: Mapping[str, int], wanted: Mapping[str, int], key: str
-) -> Undersized:
+def _fault(size: Dim, at: Mapping[str, int], wanted: Mapping[str, int], key: str) -> Undersized:
     where = " and ".join(f"`{name}` = {value}" for name, value in at.items())
     dims = ", ".join(f'"{name}": {{ "{key}": {value} }}' for name, value in wanted.items())
     hint = f'promise other sizes: `"dims": {{ {dims} }}`' if wanted else "make the input larger"
-    return Undersized(f"{evaluate(size, at)}, `{size}` at {where}", hint)
+    return Undersized(f"`{size}`, which is {evaluate(size, at)} at {where}", hint)
 
 
-def _raised(
-    size: Dim, known: Mapping[str, Symbol], least: Mapping[str, int]
-) -> dict[str, int]:
+def _raised(size: Dim, known: Mapping[str, Symbol], least: Mapping[str, int]) -> dict[str, int]:
     """The least value of one symbol, or else of all alike, from which the size is positive."""
     for names in [*((name,) for name in known), tuple(known)]:
         steps = {name: known[name].multiple_of for name in names}
@@ -69,7 +65,7 @@ def _first(size: Dim, least: Mapping[str, int], steps: Mapping[str, int]) -> int
         moved = {name: least[name] + count * step for name, step in steps.items()}
         return evaluate(size, {**least, **moved}) >= 1
 
-    high = next((2**k for k in range(21) if is_positive(2**k)), None)
+    high: int | None = next((1 << k for k in range(21) if is_positive(1 << k)), None)
     if high is None:
         return None
     low = high // 2
@@ -99,6 +95,11 @@ def _least(symbol: Symbol) -> int:
     """The smallest size of an input that holds anything; an empty one is a case of its own."""
     step = symbol.multiple_of
     return -(-max(symbol.min or 1, 1) // step) * step
+
+
+def _most(symbol: Symbol, least: int) -> int:
+    step = symbol.multiple_of
+    return least + _FAR * step if symbol.max is None else symbol.max // step * step
 
 
 def _symbols(size: Size) -> Iterator[Symbol]:

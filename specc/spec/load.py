@@ -11,7 +11,7 @@ from specc.spec.document import Document, Node, merge_patch
 from specc.spec.model import Spec
 from specc.spec.reader import read_file, read_text
 from specc.spec.schema import LANGUAGE_VERSION, SPEC
-from specc.spec.settings import apply_sets
+from specc.spec.settings import apply_sets, check_sets
 from specc.spec.validate import validate
 
 MAX_EXTENDS = 20
@@ -32,6 +32,7 @@ def load_spec(
     if document is None:
         return None, out
     document = _extended(document, path, out)
+    out.items += check_sets(document, sets).items
     document, found = apply_sets(document, sets)
     out.items += found.items
     document = _with_imports(document, path, out)

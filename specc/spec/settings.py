@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from specc.diagnostics.model import Diagnostics, Source, Span
+from specc.diagnostics.suggest import closest
 from specc.spec.document import Document, Node
 from specc.spec.json_parser import MAX_DEPTH, parse
 
@@ -38,6 +39,33 @@ def set_document(assignments: Sequence[str]) -> tuple[Document, Diagnostics]:
 def apply_sets(document: Document, assignments: Sequence[str]) -> tuple[Document, Diagnostics]:
     """The document with every assignment made in order; `null` takes a member of an object out."""
     return _apply(document, assignments, null_removes=True)
+
+
+def check_sets(document: Document, assignments: Sequence[str]) -> Diagnostics:
+    """Report assignments that would change nothing: of names that the spec does not have."""
+    out = Diagnostics()
+    for text in assignments:
+        path, equals, _ = text.partition("=")
+        steps = _steps(path, Source(f"--set {text}", text))
+        if not equals:
+            continue
+        if steps[0].text == "extends":
+            out.add(
+                "U814", "`--set` comes after `extends` and cannot change it", steps[0].span,
+                hint="a file of its own can extend another one",
+            )  # fmt: skip
+        known = document.get((steps[0].text,))
+        known = known if isinstance(known, dict) else {}
+        if steps[0].text not in ("params", "let") or len(steps) == 1 or steps[1].text in known:
+            continue
+        near = closest(steps[1].text, known)
+        listing = f"there are {', '.join(f'`{name}`' for name in known)}" if known else None
+        noun = "parameter" if steps[0].text == "params" else "`let`"
+        out.add(
+            "U814", f"the spec has no {noun} `{steps[1].text}`", steps[1].span,
+            hint=f"did you mean `{near}`?" if near else listing,
+        )  # fmt: skip
+    return out
 
 
 def _apply(

@@ -6,7 +6,7 @@ the `state_dict`. No tensor is touched here: `specc.runtime.export` puts the wei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +84,7 @@ def onnx_graph(graph: Graph, opset: int = DEFAULT_OPSET) -> OnnxGraph:
     refs = {value: Ref(value.name, value.type) for value in graph.inputs}
     # A value that is an output as it stands carries the output's name from the start.
     lowering.outer_names = {value: name for name, value in reversed(graph.outputs)}
+    lowering.promise(name for name, _ in graph.outputs)
     lowering.run(graph, refs, "")
     lowering.finish(graph, refs)
     return lowering.made
@@ -96,6 +97,10 @@ class Lowering:
         self.made = made
         self.taken = {name for name, _ in made.inputs}
         self.outer_names: dict[Value, str] = {}
+        self.promised: set[str] = set()
+        """Names of outputs that are still to be given."""
+        self.stored: dict[tuple[str, str], str] = {}
+        """Initializers of weights: the name by weight and form."""
         self.constants: dict[tuple[str, DType], str] = {}
         self.symbols: dict[str, Ref] = {}
 
@@ -127,13 +132,32 @@ class Lowering:
         result = node.op.onnx(builder, *inputs)
         results = [result] if isinstance(result, Ref) else list(result)
         return [
-            builder.named(ref, self._name(node, value, path))
+            builder.named(ref, value, self._name(node, value, path))
             for ref, value in zip(results, node.outputs, strict=True)
         ]
 
     def _name(self, node: Node, value: Value, path: str) -> str:
         suffix = value.name[len(node.path) :]
         return self.outer_names.get(value, f"{path}{suffix}")
+
+    def promise(self, names: Iterable[str]) -> None:
+        """Keep names for the outputs: nothing else gets them."""
+        self.promised = set(names) - self.taken
+        self.taken |= self.promised
+
+    def final(self, value: Value, wanted: str) -> str:
+        """The name of a value: the wanted one, if it is its own or nobody's."""
+        if value in self.outer_names and wanted in self.promised:
+            self.promised.remove(wanted)
+            return wanted
+        return self.fresh(wanted)
+
+    def store(self, weight: str, form: str, held: Stored | Packed) -> str:
+        """The name of the initializer that holds a weight in some form, made when first asked."""
+        if (weight, form) not in self.stored:
+            name = self.stored[weight, form] = self.fresh(f"{weight}{form}")
+            self.made.initializers[name] = held
+        return self.stored[weight, form]
 
     def fresh(self, wanted: str) -> str:
         """A name that nothing has yet."""
@@ -159,7 +183,7 @@ class Lowering:
             held = refs[value].name
             if held != name:
                 self.made.nodes.append(
-                    OnnxNode("Identity", f"{name}/Identity", (held,), (name,), {}, {})
+                    OnnxNode("Identity", self.fresh(f"{name}/Identity"), (held,), (name,), {}, {})
                 )
             self.made.outputs.append((name, value.type))
         self.made.nodes = _needed(self.made.nodes, {name for name, _ in self.made.outputs})
@@ -271,19 +295,15 @@ class NodeBuilder:
         """See `OnnxBuilder.weight`."""
         found = next(w for w in self.node.weights if w.name == name)
         full = f"{self.module}.{name}" if name else self.module
-        self.lowering.made.initializers.setdefault(full, Stored(full, None, found.type))
-        self.lowering.taken.add(full)
-        return Ref(full, found.type)
+        held = self.lowering.store(full, "", Stored(full, None, found.type))
+        return Ref(held, found.type)
 
     def packed(self, names: Sequence[str], order: Sequence[int], shape: Sequence[Size]) -> Ref:
         """See `OnnxBuilder.packed`."""
         types = {w.name: w.type for w in self.node.weights}
         full = tuple(f"{self.module}.{name}" for name in names)
         made = Packed(full, tuple(order), types[names[0]].with_shape(*shape))
-        name = f"{full[0]}.packed"
-        self.lowering.made.initializers.setdefault(name, made)
-        self.lowering.taken.add(name)
-        return Ref(name, made.type)
+        return Ref(self.lowering.store(full[0], ".packed", made), made.type)
 
     def transposed(self, value: Ref, *perm: int) -> Ref:
         """See `OnnxBuilder.transposed`."""
@@ -292,9 +312,8 @@ class NodeBuilder:
         held = self.lowering.made.initializers.get(value.name)
         if not isinstance(held, Stored):
             return self.op("Transpose", value, perm=list(order), type=kind)
-        name = f"{value.name}.T" if not perm else f"{value.name}.T{''.join(map(str, perm))}"
-        self.lowering.made.initializers[name] = Stored(held.weight, order, kind)
-        return Ref(name, kind)
+        form = f".T{''.join(map(str, perm))}"
+        return Ref(self.lowering.store(held.weight, form, Stored(held.weight, order, kind)), kind)
 
     def const(self, value: Any, dtype: DType = DType.int64) -> Ref:
         """See `OnnxBuilder.const`."""
@@ -329,13 +348,12 @@ class NodeBuilder:
             return self.const(held.value, dtype)
         return self.op("Cast", value, to=dtype, type=value.type.with_dtype(dtype))
 
-    def named(self, ref: Ref, name: str) -> Ref:
+    def named(self, ref: Ref, value: Value, name: str) -> Ref:
         """Give a result of this node its final name; what is not its own keeps its name."""
         if ref.name not in self.own:
             return ref
         nodes = self.lowering.made.nodes
-        final = name if name not in self.lowering.taken else self.lowering.fresh(name)
-        self.lowering.taken.add(final)
+        final = self.lowering.final(value, name)
         # Results of one layer may come from several nodes; only one can have the layer's name.
         others = {node.name for node in nodes if ref.name not in node.outputs}
         label = final if self.path in others else self.path

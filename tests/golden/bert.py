@@ -113,7 +113,9 @@ class Encoder(nn.Module):
 
 
 class Bert(nn.Module):
-    """BERT with its pooler (https://arxiv.org/abs/1810.04805), as transformers' BertModel."""
+    """BERT with its pooler (https://arxiv.org/abs/1810.04805), as transformers'
+    BertModel.
+    """
 
     def __init__(self):
         super().__init__()

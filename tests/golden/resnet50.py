@@ -62,7 +62,9 @@ class BottleneckDownsample(nn.Module):
 
 
 class Resnet50(nn.Module):
-    """ResNet-50, stride in the 3x3 convolution (https://arxiv.org/abs/1512.03385), as in torchvision."""
+    """ResNet-50, stride in the 3x3 convolution (https://arxiv.org/abs/1512.03385), as
+    in torchvision.
+    """
 
     def __init__(self):
         super().__init__()

@@ -22,7 +22,9 @@ class Fire(nn.Module):
 
 
 class Squeezenet1_1(nn.Module):
-    """SqueezeNet 1.1, which pools earlier (https://arxiv.org/abs/1602.07360), as in torchvision."""
+    """SqueezeNet 1.1, which pools earlier (https://arxiv.org/abs/1602.07360), as in
+    torchvision.
+    """
 
     def __init__(self):
         super().__init__()

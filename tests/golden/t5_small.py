@@ -287,7 +287,9 @@ class Decoder(nn.Module):
 
 
 class T5Small(nn.Module):
-    """T5 (https://arxiv.org/abs/1910.10683), as transformers' T5ForConditionalGeneration."""
+    """T5 (https://arxiv.org/abs/1910.10683), as transformers'
+    T5ForConditionalGeneration.
+    """
 
     def __init__(self):
         super().__init__()

@@ -56,7 +56,9 @@ class Encoder(nn.Module):
 
 
 class VitB16(nn.Module):
-    """Vision transformer ViT-B/16 (https://arxiv.org/abs/2010.11929), as in torchvision."""
+    """Vision transformer ViT-B/16 (https://arxiv.org/abs/2010.11929), as in
+    torchvision.
+    """
 
     def __init__(self):
         super().__init__()

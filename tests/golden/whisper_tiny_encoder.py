@@ -56,7 +56,9 @@ class Layer(nn.Module):
 
 
 class WhisperTinyEncoder(nn.Module):
-    """The encoder of Whisper (https://arxiv.org/abs/2212.04356), transformers' WhisperEncoder."""
+    """The encoder of Whisper (https://arxiv.org/abs/2212.04356), transformers'
+    WhisperEncoder.
+    """
 
     def __init__(self):
         super().__init__()

@@ -38,7 +38,10 @@ def spec_of(name: str, ex: Example) -> dict[str, Any]:
     inputs = {f"i{n}": _input(text) for n, text in enumerate(ex.inputs)}
     params = {k: list(v) if isinstance(v, tuple) else v for k, v in ex.params.items()}
     layer = {"name": "op", "op": name, **({"from": list(inputs)} if inputs else {}), **params}
-    return {"specc": 1, "name": "one_op", "inputs": inputs or {"unused": {"shape": ["N"]}}, "layers": [layer]}
+    inputs = inputs or {"unused": {"shape": ["N"]}}
+    names = {size for made in inputs.values() for size in made["shape"] if isinstance(size, str)}
+    dims = {name: {"min": min(SIZES[name], OTHER[name])} for name in sorted(names)}
+    return {"specc": 1, "name": "one_op", "dims": dims, "inputs": inputs, "layers": [layer]}
 
 
 def _input(text: str) -> dict[str, Any]:

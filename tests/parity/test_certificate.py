@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,6 +23,7 @@ from specc.parity.certificate import (
     summary,
     write_certificate,
 )
+from specc.parity.companions import Companions
 from specc.parity.vector_sets import read_set
 from specc.parity.vectors import verify_vectors, write_vectors
 from specc.parity.verify import prove
@@ -197,3 +199,18 @@ def test_what_cannot_be_read_is_refused_with_a_code(tmp_path: Path) -> None:
     lone.mkdir()
     (lone / "model.onnx").write_bytes(whole)
     assert refusal(lone / "model.onnx") == "P708"
+
+
+def test_a_lost_set_of_vectors_is_missed(tmp_path: Path) -> None:
+    path, _ = exported(tmp_path)
+    shutil.rmtree(tmp_path / "test_data_set_1")
+    again = verify_vectors(path)
+    assert again.verdict == "fail" and "`test_data_set_1` is missing" in again.failures
+
+
+def test_a_certificate_does_not_lead_out_of_its_folder(tmp_path: Path) -> None:
+    path, _ = exported(tmp_path)
+    proof = json.loads(path.with_name(FILE_NAME).read_bytes())
+    proof["vectors"][0]["folder"] = "../test_data_set_0"
+    path.with_name(FILE_NAME).write_text(json.dumps(proof))
+    assert "../test_data_set_0" not in Companions(path).listed_vectors()

@@ -301,3 +301,97 @@ def test_a_cast_inside_does_not_spoil_the_oracle() -> None:
     exact = module.fc.weight.double().sum(1) + module.fc.bias.double()
     exact = exact + torch.arange(4, dtype=torch.float64) / 3
     assert np.abs(truth - exact.detach().numpy()).max() < 1e-15
+
+
+def constant_model(value: float, *, alone: bool = False) -> tuple[Formula, Interface, bytes]:
+    """A layer beside a constant of 0.1, one element of which is `value` in the ONNX file."""
+    outputs = (("y", tensor(BATCH, 4)), ("c", tensor(4)))[alone:]
+    module = trained(Formula(lambda m, x: {"y": m.fc(x), "c": m.c * 1}, fc=nn.Linear(8, 4)))
+    module.c = nn.Parameter(torch.full((4,), 0.1))
+    interface = Interface(VECTOR, outputs, DIMS)
+    nodes = [*([] if alone else HEAD_NODES), node("Identity", "c_stored", "c")]
+    weights = {**module.state_dict(), "c_stored": torch.tensor([0.1, 0.1, 0.1, value])}
+    return module, interface, onnx_model(interface, nodes, weights).SerializeToString()
+
+
+def test_a_constant_output_is_compared_and_noted() -> None:
+    module, interface, model = constant_model(0.1)
+    certificate = prove(module, model, interface)
+    assert certificate.verdict == "pass"
+    assert "`c` depends on no input" in certificate.notes
+
+
+def test_a_constant_output_is_exact() -> None:
+    module, interface, model = constant_model(float(np.nextafter(np.float32(0.1), np.float32(1))))
+    certificate = prove(module, model, interface)
+    assert certificate.verdict == "fail"
+    assert {f.output for f in certificate.families if f.verdict == "fail"} == {"c"}
+
+
+def test_a_model_of_constants_alone_proves_nothing() -> None:
+    module, interface, model = constant_model(0.1, alone=True)
+    assert prove(module, model, interface).verdict == "degenerate"
+
+
+def indexed(high: int, write_to: Path | None = None) -> Certificate:
+    from specc.parity.vectors import write_vectors
+
+    index = InputInfo("i", tensor(2, dtype=DType.int64), 0, high)
+    interface = Interface((InputInfo("x", tensor(4, 8)), index), (("y", tensor(2, 8)),), ())
+    module = Formula(lambda _, x, i: x[i] * 2)
+    nodes = [node("Gather", "x i", "rows", axis=0), node("Mul", "rows two", "y")]
+    model = onnx_model(interface, nodes, TWO).SerializeToString()
+    certificate = prove(module, model, interface)
+    if write_to:
+        chosen = [vector.case for vector in certificate.vectors]
+        write_vectors(write_to, module, interface, chosen=chosen)
+    return certificate
+
+
+def test_values_that_pytorch_refuses_are_left_out_and_noted(tmp_path: Path) -> None:
+    certificate = indexed(6, tmp_path)
+    assert certificate.verdict == "pass"
+    (note,) = [n for n in certificate.notes if "`range_ends/high`" in n]
+    assert note.startswith("left out, for PyTorch refuses its values") and "out of bounds" in note
+    tried = {case.name for case in certificate.cases}
+    assert "range_ends/low" in tried and "range_ends/high" not in tried
+    assert {v.case for v in certificate.vectors} <= tried
+    assert (tmp_path / "test_data_set_0" / "output_0.pb").exists()
+    assert not any("left out" in note for note in indexed(4).notes)
+
+
+def test_a_model_that_refuses_all_values_is_not_proven() -> None:
+    interface = Interface(VECTOR, (("y", tensor(BATCH, 8)),), DIMS)
+
+    def forward(_: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        raise IndexError("index 9 is out of bounds")
+
+    model = onnx_model(interface, [node("Mul", "x two", "y")], TWO).SerializeToString()
+    certificate = prove(Formula(forward), model, interface)
+    assert certificate.verdict == "fail"
+    assert certificate.failures[0].startswith("IndexError: index 9 is out of bounds (normal/0")
+
+
+def test_a_model_that_breaks_at_some_size_is_not_excused() -> None:
+    interface = Interface(VECTOR, (("y", tensor(BATCH, 8)),), DIMS)
+    model = onnx_model(interface, [node("Mul", "x two", "y")], TWO).SerializeToString()
+    certificate = prove(Formula(lambda _, x: x.reshape(2, 8) * 2), model, interface)
+    assert certificate.verdict == "fail"
+    assert any("(sizes/" in failure for failure in certificate.failures)
+
+
+def test_the_share_of_a_bound_is_shown_with_its_own_numbers() -> None:
+    from types import SimpleNamespace
+
+    from specc.cli.certificates import certificate_lines
+
+    weights = {"most": torch.full((8,), 2.0 * (1 + 3e-7))}
+    interface = Interface(VECTOR, (("y", tensor(BATCH, 8)),), DIMS)
+    model = onnx_model(interface, [node("Mul", "x most", "y")], weights).SerializeToString()
+    certificate = prove(Formula(lambda _, x: x * 2), model, interface)
+    worst = certificate.worst
+    assert worst and worst.rms_error / worst.rms_bound == worst.used > 1
+    done = SimpleNamespace(certificate=certificate, proven=False, model=None, failed=None)
+    line = next(text for text in certificate_lines(done) if "its bound" in text)
+    assert line.startswith(f"furthest over its bound: {worst.used:.0%}")
+    assert f"(rms error {worst.rms_error:.3g}, bound {worst.rms_bound:.3g}," in line

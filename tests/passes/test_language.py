@@ -264,8 +264,10 @@ def test_declared_multiples_make_sizes_meet() -> None:
     )
     source["inputs"] = {"x": {"shape": [1, 3, "h", "w"]}}
     assert load(source).compile()(torch.zeros(1, 3, 4, 6)).shape == (1, 3, 4, 6)
-    del source["dims"]
+    source["dims"] = {"h": {"min": 2}, "w": {"min": 2}}
     assert codes(source) == ["T406"]
+    del source["dims"]
+    assert codes(source) == ["T405"]
 
 
 def write(folder: Path, name: str, value: Any) -> Path:
@@ -370,11 +372,11 @@ def test_init_rules_and_layers() -> None:
 def test_init_knows_the_functions_of_torch() -> None:
     import inspect
 
-    from specc.passes.starts import FUNCTIONS
+    from specc.passes.start_functions import FUNCTIONS
 
-    for name, arguments in FUNCTIONS.items():
+    for name, function in FUNCTIONS.items():
         known = list(inspect.signature(getattr(torch.nn.init, name)).parameters)
-        assert set(arguments) <= set(known[1:])
+        assert set(function.arguments) <= set(known[1:])
     assert codes(spec([linear(2, init="zeros")])) == ["S115"]
     assert codes(spec([linear(2, init={"op": "normal_", "sd": 1})])) == ["S101"]
     assert codes(spec([linear(2, init={"wait": "zeros_"})])) == ["R312"]

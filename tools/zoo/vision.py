@@ -88,6 +88,7 @@ def _model(
 FIXED = 224
 """The only image size of models that do not pool to one pixel."""
 SHALLOW = ("params.depths=[1, 2, 2, 1]",)
+SMALL_EFFICIENT = ("params.depth_mult=1.0", "params.layers=[1, 2, 1, 2, 1, 1, 1]")
 SMALL_ALEXNET = ("params.image_size=64", "params.hidden=64")
 SMALL_VGG = (*SMALL_ALEXNET, "params.channels=[16, 24, 32, 48, 48]")
 SMALL_VIT = (
@@ -121,13 +122,13 @@ ORIGINALS = [
     _model("mobilenet_v3_small", 2_542_856),
     _model("mobilenet_v3_large", 5_483_032),
     _model("efficientnet_b0", 5_288_548),
-    _model("efficientnet_b1", 7_794_184, small=("params.depth_mult=1.0",)),
-    _model("efficientnet_b2", 9_109_994, small=("params.depth_mult=1.0",)),
-    _model("efficientnet_b3", 12_233_232, small=("params.depth_mult=1.0",)),
-    _model("efficientnet_b4", 19_341_616, small=("params.depth_mult=1.0",)),
-    _model("efficientnet_b5", 30_389_784, small=("params.depth_mult=1.0",)),
-    _model("efficientnet_b6", 43_040_704, small=("params.depth_mult=1.0",)),
-    _model("efficientnet_b7", 66_347_960, small=("params.depth_mult=1.0",)),
+    _model("efficientnet_b1", 7_794_184, small=SMALL_EFFICIENT),
+    _model("efficientnet_b2", 9_109_994, small=SMALL_EFFICIENT),
+    _model("efficientnet_b3", 12_233_232, small=SMALL_EFFICIENT),
+    _model("efficientnet_b4", 19_341_616, small=SMALL_EFFICIENT),
+    _model("efficientnet_b5", 30_389_784, small=SMALL_EFFICIENT),
+    _model("efficientnet_b6", 43_040_704, small=SMALL_EFFICIENT),
+    _model("efficientnet_b7", 66_347_960, small=SMALL_EFFICIENT),
     _model("convnext_tiny", 28_589_128),
     _model("convnext_small", 50_223_688, small=SHALLOW),
     _model("convnext_base", 88_591_464, small=SHALLOW),

@@ -28,8 +28,9 @@ ENTRIES = (
         "name used twice",
         """
         Two things in one scope have the same name, so a reference to it, or a weight's path,
-        would be ambiguous. A layer without a name is called by its index in the list. The second
-        label shows who has the name already.
+        would be ambiguous. A layer without a name is called by its index in the list. Outputs share
+        their names with inputs and weights, in the exported file, and with the data columns, in
+        the loss.
         """,
     ),
     Code(
@@ -37,8 +38,9 @@ ENTRIES = (
         "not a name",
         """
         Names become steps of weight paths and attributes of the generated code. They have
-        letters, digits, `_` and `-`, and no dot. Names of blocks, params and inputs also cannot
-        be words of Python such as `class`.
+        letters, digits, `_` and `-`, and no dot; those of the model, its inputs and its outputs
+        have at most 100. Names of blocks, params and inputs also cannot be words of Python such
+        as `class`.
 
             wrong: "conv 1", "layer.0"     right: "conv_1", "layer0"
         """,
@@ -113,10 +115,11 @@ ENTRIES = (
     ),
     Code(
         "R312",
-        "output refers to nothing",
+        "no such output or parameter",
         """
-        `outputs` names a layer or a result that is not there. Without `outputs`, the last layer
-        is the model's one output and is called `output`.
+        `outputs` names a layer or a result that is not there, or `export.outputs` an output that
+        is not declared. Without `outputs`, the last layer is the model's one output and is called
+        `output`. Or `init` names a parameter, or a rule matches one, that the model does not have.
         """,
     ),
     Code(
@@ -132,7 +135,8 @@ ENTRIES = (
         "tie to nothing",
         """
         `tie` names a weight by the path of its layer, `{ "weight": "embed.weight" }`. There is no
-        weight at this path; `specc show` lists the paths.
+        weight at this path, or the chain of ties leads back to where it starts; `specc show` lists
+        the paths.
         """,
     ),
     Code(
@@ -149,13 +153,6 @@ ENTRIES = (
         """
         Nothing uses the result of this layer, or this input, so it is not in the exported model.
         Refer to it with `from` or `outputs`, or remove it.
-        """,
-    ),
-    Code(
-        "R312",
-        "no such parameter",
-        """
-        `init` names a parameter, or a rule matches one, that the model does not have.
         """,
     ),
 )

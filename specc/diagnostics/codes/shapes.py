@@ -41,7 +41,8 @@ ENTRIES = (
         "wrong dtype",
         """
         The layer does not take values of this dtype: `Embedding` takes integers, `Linear` takes
-        floating-point numbers, masks are `bool`. Set the input's `dtype`, or convert with `to`.
+        floating-point numbers, masks are `bool`. Weights are float32, so layers that have some take
+        float32. Set the input's `dtype`, or convert with `to`.
         """,
     ),
     Code(

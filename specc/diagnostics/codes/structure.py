@@ -151,7 +151,8 @@ ENTRIES = (
         "unknown way to start a weight",
         """
         `init` takes the functions of `torch.nn.init` by name, `"zeros_"`, or with their arguments:
-        `{ "op": "normal_", "std": 0.02 }`.
+        `{ "op": "normal_", "std": 0.02 }`. Those that go by the number of inputs, such as
+        `xavier_uniform_`, fill tensors of two or more axes only: no biases.
         """,
     ),
 )

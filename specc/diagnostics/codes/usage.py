@@ -98,4 +98,15 @@ ENTRIES = (
             right: --set params.hidden=256
         """,
     ),
+    Code(
+        "U814",
+        "`--set` of nothing",
+        """
+        The spec has no parameter of this name, so the assignment would change nothing. `extends`
+        has been followed before `--set` is looked at, and cannot be set either.
+
+            wrong: --set params.hiden=256         where "hidden": 128
+            right: --set params.hidden=256
+        """,
+    ),
 )

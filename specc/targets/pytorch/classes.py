@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
 import tokenize
 from ast import literal_eval
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
 from specc.ir.graph import Call, Graph
 from specc.ir.types import show_shape
+from specc.spec.names import RESERVED
 from specc.targets.pytorch.body import Body
 from specc.targets.pytorch.constructor import COUNT, Argument, Constructor, Slot, align
 from specc.targets.pytorch.forward import Line
@@ -19,6 +22,8 @@ from specc.targets.pytorch.variables import identifier
 MAX_WIDTH = 88
 HELPERS = frozenset({"GivenNormalization", "Normalization", "Permute", "StochasticDepth"})
 """Classes that operators put before the model; no block's class may have their names."""
+OTHERS = HELPERS | {"OrderedDict"}
+"""Names that no class of the model may have."""
 LARGEST_PART = 16
 """A size that is a smaller part of another one is not said to be a part of it."""
 
@@ -28,7 +33,6 @@ class Class:
     """One class of the generated source."""
 
     name: str
-    doc: str
     body: Body
     arguments: list[Argument] = field(default_factory=list)
     layers: dict[str, Constructor] = field(default_factory=dict)
@@ -44,7 +48,7 @@ class Classes:
     """The classes of a model, children before parents."""
 
     def __init__(self, names: set[str]) -> None:
-        self.names = names | HELPERS
+        self.names = names | OTHERS
         self.made: list[Class] = []
         self.instances: dict[Graph, Constructor] = {}
         self.supports: dict[str, None] = {}
@@ -99,7 +103,7 @@ class Classes:
 
 def camel(name: str) -> str:
     """`vision.mb_conv` as `VisionMbConv`."""
-    words = "".join(c if c.isalnum() else " " for c in name).split()
+    words = "".join(c if f"_{c}".isidentifier() and c != "_" else " " for c in name).split()
     text = ""
     for word in words:
         # `101_32x8d` without its `_` would be another number.
@@ -138,15 +142,12 @@ def _tokens(text: str) -> Iterator[tuple[str, bool]]:
     source = text.strip()
     lead = text[: len(text) - len(source)]
     text = source if not source.endswith(":") else source + " pass"
-    offset = 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NUMBER:
             start, end = token.start[1], token.end[1]
             yield lead + source[position:start], False
             yield source[start:end], True
             position, lead = end, ""
-        offset = token.end[1]
-    del offset
     yield lead + source[position:], False
 
 
@@ -157,6 +158,7 @@ class Merger:
         self.members = members
         self.bodies = [body for _, body in members]
         self.columns: dict[tuple[Any, ...], str] = {}
+        self.taken = RESERVED | _names(self.bodies[0]) | {"i"}
         self.params = self._param_columns()
         self.used: dict[str, tuple[Any, ...]] = {}
         self.counts: set[str] = set()
@@ -167,10 +169,18 @@ class Merger:
     def _param_columns(self) -> dict[tuple[Any, ...], str]:
         names = [n for n in self.members[0][0].params if n.isidentifier()]
         columns = {n: tuple(call.params.get(n) for call, _ in self.members) for n in names}
-        return {
-            column: name for name, column in columns.items()
-            if len({repr(v) for v in column}) > 1 and all(_is_scalar(v) for v in column)
-        }  # fmt: skip
+        found: dict[tuple[Any, ...], str] = {}
+        for name, column in columns.items():
+            if len({repr(v) for v in column}) > 1 and all(_is_scalar(v) for v in column):
+                found[column] = self._free(name, found.values())
+        return found
+
+    def _free(self, wanted: str, others: Iterable[str]) -> str:
+        """The wanted name as an argument and an attribute that nothing else in the class has."""
+        base = identifier(wanted.lstrip("_"))
+        taken = {*self.taken, *others}
+        numbered = (f"{base}{number}" for number in count(2))
+        return next(name for name in chain([base], numbered) if name not in taken)
 
     def values(self) -> list[tuple[Any, ...]]:
         """For each instance, what it passes for the class's arguments."""
@@ -192,17 +202,8 @@ class Merger:
         chains = [body.sequential for body in self.bodies if body.sequential]
         sequence = self._layer(chains) if chains else None
         self.arguments = self._ordered()
-        doc = _shapes_doc(self.bodies)
         return Class(
-            name,
-            doc,
-            self.bodies[0],
-            self.arguments,
-            layers,
-            list(attributes),
-            lines,
-            sequence,
-            tensors,
+            name, self.bodies[0], self.arguments, layers, list(attributes), lines, sequence, tensors
         )
 
     def _ordered(self) -> list[Argument]:
@@ -234,11 +235,7 @@ class Merger:
         if chosen is None and name != COUNT:
             chosen = self._multiple(column)
         if chosen is None:
-            chosen = identifier(name)
-            number = 2
-            taken = {*self.used, *self.params.values()}
-            while chosen in taken:
-                chosen, number = f"{name}{number}", number + 1
+            chosen = self._free(name, [*self.used, *self.params.values()])
             self.used[chosen] = column
         elif column in self.params:
             self.used[chosen] = column
@@ -303,6 +300,18 @@ class Merger:
         return show_shape(sizes)  # type: ignore[arg-type]
 
 
+def _names(body: Body) -> set[str]:
+    """The names that a class reads in its constructor or has as attributes."""
+    found = {path.partition(".")[0] for path in (*body.layers, *body.tensors)}
+    made = [*body.layers.values(), *([body.sequential] if body.sequential else [])]
+    found |= {name for constructor in made for name in constructor.calls()}
+    texts = [*body.setup, *body.tensors.values()]
+    return found.union(*(_words(text) for text in texts))
+
+
+_words = re.compile(r"[^\W\d]\w*").findall
+
+
 def _fitted(source: str, before: str, after: str) -> str:
     """A source in the middle of a line, in parentheses where it is no argument by itself."""
     is_argument = before.rstrip().endswith(("(", "[", ",", "=", ":"))
@@ -334,11 +343,6 @@ def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, int | float | str)
 
 
-def _shapes_doc(bodies: Sequence[Body]) -> str:
-    del bodies
-    return ""
-
-
 def commented(text: str, comment: str) -> str:
     """A line with its comment behind it, if there is room."""
     if not comment or len(text) + len(comment) + 8 + 4 > MAX_WIDTH:
@@ -361,6 +365,3 @@ def by_height(graph: Graph) -> list[list[Call]]:
 
     top = visit(graph)
     return [[c for b, c in calls.items() if heights[b] == h] for h in range(1, top)]
-
-
-__all__ = ["Class", "Classes", "Mapping", "by_height", "camel"]

@@ -105,6 +105,12 @@ class Constructor:
         for child in self.children:
             yield from child.leaves()
 
+    def calls(self) -> Iterator[str]:
+        """The name of every class that is called, its own first."""
+        yield self.name.partition(".")[0]
+        for child in self.children:
+            yield from child.calls()
+
     def replaced(self, values: Callable[[], Any]) -> Constructor:
         """The same call with each leaf, in order, replaced by the next of `values`."""
         arguments = tuple(Argument(a.name, values(), a.default) for a in self.arguments)
@@ -153,6 +159,16 @@ def _argument(call: Constructor, name: str, example: Argument) -> Argument:
     return found or Argument(name, example.default, example.default)
 
 
+def escaped(text: str) -> str:
+    """A text as it stands between double quotes."""
+    return "".join(
+        '\\"' if c == '"'
+        else c if c.isprintable() and c != "\\"
+        else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )  # fmt: skip
+
+
 def literal(value: Any) -> str:
     """A value as Python source."""
     if isinstance(value, Slot | Dim):
@@ -160,11 +176,7 @@ def literal(value: Any) -> str:
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return 'float("inf")' if value > 0 else '-float("inf")'
     if isinstance(value, str):
-        return (
-            '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            if type(value) is str
-            else str(value)
-        )
+        return f'"{escaped(value)}"' if type(value) is str else str(value)
     if isinstance(value, tuple | list):
         inner = ", ".join(map(literal, value))
         if isinstance(value, list):

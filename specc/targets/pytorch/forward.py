@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from specc.ir.dims import Dim, Size, Symbol, render, symbol
 from specc.ir.graph import Call, Graph, Node, Value
 from specc.ir.types import OpError, TensorType
-from specc.ops.writers import Code
-from specc.targets.pytorch.constructor import Constructor, stamped
+from specc.ops import Op
+from specc.ops.writers import Code, Raw
+from specc.targets.pytorch.constructor import Constructor, literal, stamped
 from specc.targets.pytorch.node_writer import NodeWriter, torch_code
 from specc.targets.pytorch.repeated import loop_lines
 from specc.targets.pytorch.statements import Statement, statements
-from specc.targets.pytorch.variables import Variables
+from specc.targets.pytorch.variables import UNREAD, Variables
 
 if TYPE_CHECKING:
     from specc.targets.pytorch.body import Body
@@ -24,6 +25,14 @@ class Line(NamedTuple):
 
     text: str
     type: TensorType | None = None
+
+
+class ReadSize(NamedTuple):
+    """The variable of a size, and the axis of the input that it is read from."""
+
+    variable: str
+    input: int
+    axis: int
 
 
 _is_own_tensor = re.compile(r"self(\.[A-Za-z_]\w*)+").fullmatch
@@ -54,7 +63,7 @@ class Forward:
         self.statements = statements(self.graph, body)
         self.variables = Variables(self.graph.inputs, self._last_uses(), self._by_name())
         self.codes: dict[Value, Code] = {}
-        self.sizes: dict[str, tuple[int, int]] = {}
+        self.sizes: dict[str, ReadSize] = {}
         self.lists: dict[str, int] = {}
         """Lists of results of repeated layers, and how many each holds."""
         self.constant = _computed_once(self.graph)
@@ -130,13 +139,20 @@ class Forward:
             writer = NodeWriter(self.body, node, self)
             reference = writer.child(self.body.instances[node.op.body])
             return Code(f"{reference}({', '.join(map(str, codes))})", node.outputs[0].type)
-        text = torch_code(node.op, NodeWriter(self.body, node, self), codes)
+        writer = NodeWriter(self.body, node, self)
+        text = torch_code(node.op, writer, codes)
         if isinstance(text, Code):
-            return text
+            is_number = isinstance(node.op, Op) and node.op.name == "scalar" and not node.inline
+            return self._as_tensor(writer, text) if is_number else text
         for name, count in self.lists.items():
             members = ", ".join(f"{name}[{i}]" for i in range(count))
             text = text.replace(f"[{members}]", name)
         return Code(text, node.outputs[0].type)
+
+    def _as_tensor(self, writer: NodeWriter, code: Code) -> Code:
+        """The tensor of a formula that is a number alone."""
+        text = writer.call("torch.tensor", Code(code.text, code.type), device=Raw(writer.device()))
+        return Code(text, code.type)
 
     def _assign(self, statement: Statement, text: str, position: int, is_last: bool) -> None:
         node, outputs = statement.nodes[-1], statement.results
@@ -152,7 +168,7 @@ class Forward:
         for name, value in zip(names, outputs, strict=True):
             self.codes[value] = Code(name, value.type)
         unpack = getattr(node.op, "unpack", "") or ", ".join(f"{{{i}}}" for i in range(len(names)))
-        target = unpack.format(*names)
+        target = unpack.format(*names).replace(f"({UNREAD}, {UNREAD})", UNREAD)
         if target != text:
             self.body.lines.append(Line(f"{target} = {text}", outputs[0].type))
 
@@ -185,7 +201,7 @@ class Forward:
             return str(self.codes[outputs[0][1]])
         if not self.body.is_model:
             return ", ".join(str(self.codes[value]) for _, value in outputs)
-        members = ", ".join(f'"{name}": {self.codes[value]}' for name, value in outputs)
+        members = ", ".join(f"{literal(name)}: {self.codes[value]}" for name, value in outputs)
         return f"{{{members}}}"
 
     # -- sizes ------------------------------------------------------------------------------
@@ -207,22 +223,24 @@ class Forward:
     def _axis_of(self, size: Dim) -> str | None:
         key = str(size)
         if key in self.sizes:
-            return key
+            return self.sizes[key].variable
         for number, value in enumerate(self.graph.inputs):
             for axis, found in enumerate(value.type.shape):
                 if found != size:
                     continue
-                if key.isidentifier() and key not in self.variables.holds:
-                    self.variables.reserve(key)
-                    self.sizes[key] = (number, axis)
-                    return key
+                is_free = key.isidentifier() and key not in self.variables.holds
+                if is_free or not self.variables.still_hold(value):
+                    wanted = key if key.isidentifier() else "size"
+                    self.sizes[key] = ReadSize(self.variables.reserve(wanted), number, axis)
+                    return self.sizes[key].variable
                 return f"{self.body.inputs[number]}.shape[{axis}]"
         return None
 
     def _size_lines(self) -> list[Line]:
         lines = []
         for number, name in enumerate(self.body.inputs):
-            wanted = {axis: key for key, (i, axis) in self.sizes.items() if i == number}
+            read = [size for size in self.sizes.values() if size.input == number]
+            wanted = {size.axis: size.variable for size in read}
             rank = self.graph.inputs[number].type.rank
             if len(wanted) > 1 and set(wanted) == set(range(len(wanted))):
                 names = ", ".join(wanted[axis] for axis in range(len(wanted)))
