@@ -1,14 +1,14 @@
 """A model is one JSON file: checked, compiled to plain PyTorch, trained, exported and proven.
 
-    import specc
+import specc
 
-    model = specc.load("specs/digits_mlp.json", ["params.hidden=256"])
-    print(model.source())              # the PyTorch source
-    module = model.compile()           # a torch.nn.Module, made from that source
-    result = specc.train(model)        # runs/digits_mlp/<time>/
-    proof = specc.export(result.folder)
-    assert proof.proven
-    table = specc.predict(proof.model, "rows.csv")
+model = specc.load("specs/digits_mlp.json", ["params.hidden=256"])
+print(model.source())              # the PyTorch source
+module = model.compile()           # a torch.nn.Module, made from that source
+result = specc.train(model)        # runs/digits_mlp/<time>/
+proof = specc.export(result.folder)
+assert proof.proven
+table = specc.predict(proof.model, "rows.csv")
 """
 
 from __future__ import annotations

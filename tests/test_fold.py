@@ -20,7 +20,13 @@ LAYERS = [
 
 
 def spec(layers: list[Any], **more: Any) -> dict[str, Any]:
-    return {"specc": 1, "name": "net", "inputs": {"x": {"shape": ["n", 6, 6]}}, "layers": layers, **more}
+    return {
+        "specc": 1,
+        "name": "net",
+        "inputs": {"x": {"shape": ["n", 6, 6]}},
+        "layers": layers,
+        **more,
+    }
 
 
 def test_a_mask_becomes_one_initializer() -> None:

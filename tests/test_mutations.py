@@ -40,7 +40,9 @@ def mutated(spec: Any, rng: random.Random) -> Any:
         if action == 0:
             del holder[last]
         elif action == 1 and isinstance(holder, dict):
-            holder[rng.choice(["from", "repeat", "when", "op", "name", "dim", "inputs", "junk"])] = rng.choice(VALUES)
+            holder[
+                rng.choice(["from", "repeat", "when", "op", "name", "dim", "inputs", "junk"])
+            ] = rng.choice(VALUES)
         elif action == 2 and isinstance(holder, list):
             holder.insert(last, copy.deepcopy(rng.choice([holder[last], *VALUES])))
         else:

@@ -25,7 +25,9 @@ def tool(name: str) -> ModuleType:
 
 
 def test_schemas_are_fresh() -> None:
-    stale = [p.name for p, text in tool("make_schemas").files().items() if p.read_text("utf-8") != text]
+    stale = [
+        p.name for p, text in tool("make_schemas").files().items() if p.read_text("utf-8") != text
+    ]
     assert not stale, "run `make schemas`"
 
 
@@ -36,7 +38,9 @@ def test_the_catalog_is_fresh() -> None:
 
 def test_every_operator_loads_by_itself() -> None:
     """In a new process, where no other test has imported its module."""
-    code = "from specc.ops import REGISTRY\nassert all(REGISTRY[n].name == n for n in list(REGISTRY))"
+    code = (
+        "from specc.ops import REGISTRY\nassert all(REGISTRY[n].name == n for n in list(REGISTRY))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -61,7 +65,9 @@ def test_the_published_schema_accepts_every_shipped_spec(
     assert not errors
 
 
-@pytest.mark.parametrize("case", ["misspelt_parameter", "unknown_key", "out_of_range", "wrong_type"])
+@pytest.mark.parametrize(
+    "case", ["misspelt_parameter", "unknown_key", "out_of_range", "wrong_type"]
+)
 def test_the_published_schema_refuses_what_check_refuses(
     case: str, validator: Draft202012Validator
 ) -> None:

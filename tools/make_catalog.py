@@ -1,6 +1,6 @@
 """Write specc/ops/catalog.py: which module of `specc.ops` has which operator.
 
-    python tools/make_catalog.py
+python tools/make_catalog.py
 """
 
 from __future__ import annotations

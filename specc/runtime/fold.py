@@ -38,9 +38,7 @@ def folded(graph: OnnxGraph, evaluate: Evaluate) -> OnnxGraph:
     values = evaluate(part)
     if any(np.size(value) > MAX_ELEMENTS for value in values.values()):
         return graph
-    constants = {
-        name: Constant(value, DType(str(value.dtype))) for name, value in values.items()
-    }
+    constants = {name: Constant(value, DType(str(value.dtype))) for name, value in values.items()}
     initializers = {**graph.initializers, **constants}
     used = {name for node in kept for name in node.inputs}
     return replace(

@@ -14,7 +14,7 @@ INFERRED: dict[str, Callable[[torch.Tensor, Mapping[str, Any]], Any]] = {
     "in_channels": lambda x, _: x.shape[1],
     "num_features": lambda x, _: x.shape[1],
     "num_channels": lambda x, _: x.shape[1],
-    "normalized_shape": lambda x, p: tuple(x.shape[-p.get("dims", 1):]),
+    "normalized_shape": lambda x, p: tuple(x.shape[-p.get("dims", 1) :]),
     "embed_dim": lambda x, _: x.shape[-1],
     "input_size": lambda x, _: x.shape[-1],
     "in1_features": lambda x, _: x.shape[-1],
@@ -51,7 +51,10 @@ def _normalization(x: torch.Tensor, *, state: Mapping[str, torch.Tensor], **_: A
 
 
 def reference(
-    name: str, inferred: Sequence[str], params: Mapping[str, Any], inputs: Sequence[torch.Tensor],
+    name: str,
+    inferred: Sequence[str],
+    params: Mapping[str, Any],
+    inputs: Sequence[torch.Tensor],
     state: Mapping[str, torch.Tensor],
 ) -> Any:
     """What PyTorch itself computes in eval mode with these weights."""

@@ -38,9 +38,19 @@ for _name, _tensors in TENSORS.items():
 
 TORCH_ONNX_CANNOT |= dict.fromkeys(
     (
-        "L1Loss", "HuberLoss", "SmoothL1Loss", "BCELoss", "SoftMarginLoss", "CTCLoss",
-        "CosineEmbeddingLoss", "HingeEmbeddingLoss", "MarginRankingLoss", "MultiLabelMarginLoss",
-        "MultiMarginLoss", "PoissonNLLLoss", "TripletMarginLoss",
+        "L1Loss",
+        "HuberLoss",
+        "SmoothL1Loss",
+        "BCELoss",
+        "SoftMarginLoss",
+        "CTCLoss",
+        "CosineEmbeddingLoss",
+        "HingeEmbeddingLoss",
+        "MarginRankingLoss",
+        "MultiLabelMarginLoss",
+        "MultiMarginLoss",
+        "PoissonNLLLoss",
+        "TripletMarginLoss",
     ),
     "the TorchScript exporter has no form of this loss",
 )

@@ -135,9 +135,12 @@ def test_shapes_and_weights_are_as_declared(name: str, ex: Example) -> None:
         for value, actual in zip((v for _, v in graph.outputs), results, strict=True):
             assert tuple(actual.shape) == tuple(evaluate(s, sizes) for s in value.type.shape)
             assert str(actual.dtype) == f"torch.{value.type.dtype}"
-    declared = {w.name: (tuple(w.type.shape), str(w.type.dtype)) for w in node.weights if w.persistent}
+    declared = {
+        w.name: (tuple(w.type.shape), str(w.type.dtype)) for w in node.weights if w.persistent
+    }
     actual_weights = {
-        k: (tuple(v.shape), str(v.dtype).removeprefix("torch.")) for k, v in layer_state(module).items()
+        k: (tuple(v.shape), str(v.dtype).removeprefix("torch."))
+        for k, v in layer_state(module).items()
     }
     assert declared == actual_weights
 
@@ -206,7 +209,8 @@ def _session(data: bytes) -> ort.InferenceSession:
 
 
 @pytest.mark.parametrize(
-    "opset", [pytest.param(17, marks=pytest.mark.slow), 20, pytest.param(23, marks=pytest.mark.slow)]
+    "opset",
+    [pytest.param(17, marks=pytest.mark.slow), 20, pytest.param(23, marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize(("name", "ex"), CASES)
 def test_onnx_equals_pytorch(name: str, ex: Example, opset: int) -> None:
@@ -229,7 +233,9 @@ def test_onnx_equals_pytorch(name: str, ex: Example, opset: int) -> None:
         for actual, ref, mine in zip(session.run(None, feeds), exact, single, strict=True):
             within(actual, ref, mine)
         if not excuse(EVALUATOR_IS_WRONG, name, ex):
-            for actual, ref, mine in zip(ReferenceEvaluator(model).run(None, feeds), exact, single, strict=True):
+            for actual, ref, mine in zip(
+                ReferenceEvaluator(model).run(None, feeds), exact, single, strict=True
+            ):
                 within(np.asarray(actual), ref, mine)
 
 

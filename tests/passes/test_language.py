@@ -224,7 +224,10 @@ def test_losses_know_lets_and_dims_and_the_shapes_of_columns() -> None:
 
 
 def test_blocks_that_differ_in_repetition_are_one_class() -> None:
-    unit = {"params": {"wide": None}, "layers": [linear("${wide}", name="fc"), {"formula": "fc + x"}]}
+    unit = {
+        "params": {"wide": None},
+        "layers": [linear("${wide}", name="fc"), {"formula": "fc + x"}],
+    }
     stage = {
         "params": {"wide": None, "often": None},
         "layers": [
@@ -232,7 +235,9 @@ def test_blocks_that_differ_in_repetition_are_one_class() -> None:
             {"name": "units", "block": "unit", "wide": "${wide}", "repeat": "${often}"},
         ],
     }
-    layers = [{"name": f"s{i}", "block": "stage", "wide": 4 * 2**i, "often": 2**i} for i in range(3)]
+    layers = [
+        {"name": f"s{i}", "block": "stage", "wide": 4 * 2**i, "often": 2**i} for i in range(3)
+    ]
     model = load(spec(layers, blocks={"unit": unit, "stage": stage}))
     assert model.source().count("class ") == 3
     assert "for _ in range(often)" in model.source()
@@ -405,4 +410,9 @@ def test_a_shared_block_counts_its_parameters_once() -> None:
     layers = [{"name": "tower", "block": "mlp"}, {"name": "again", "share": "tower"}]
     model = load(spec(layers, blocks={"mlp": block}))
     assert model.summary().parameters == sum(p.numel() for p in model.compile().parameters()) == 40
-    assert [row.path for row in model.summary().rows] == ["tower.fc", "tower.out", "again.fc", "again.out"]
+    assert [row.path for row in model.summary().rows] == [
+        "tower.fc",
+        "tower.out",
+        "again.fc",
+        "again.out",
+    ]

@@ -25,6 +25,8 @@ CASES = [
     pytest.param(about, id=about.name, marks=[pytest.mark.slow] if about.name in LARGE else [])
     for about in ORIGINALS
 ]
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
