@@ -7,7 +7,7 @@ RUNS := runs
 RUN = $$(ls -td $(RUNS)/digits_mlp/*/ | head -1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint schemas data clean
+.PHONY: help demo test test-fast lint schemas data modules zoo clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -59,6 +59,12 @@ schemas: $(VENV)/.dev  ## write schemas/ and the tables anew from the operators
 
 data: $(VENV)/.dev  ## write specs/data anew from its sources
 	$(BIN)/python tools/make_datasets.py
+
+modules: $(VENV)/.dev  ## PyTorch's own module tests, through spec, source and ONNX Runtime
+	$(BIN)/python tools/check_modules.py
+
+zoo: $(VENV)/.dev  ## compare the zoo with its originals (needs torchvision and transformers)
+	$(BIN)/python tools/check_zoo.py
 
 clean:  ## remove what was made
 	rm -rf build $(RUNS) $(VENV)
