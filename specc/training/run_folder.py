@@ -99,12 +99,15 @@ class RunFolder:
         _append(self.times, {**place, **times})
         _append(self.metrics, {**place, **record.scores, "lr": record.lr, "best": record.is_best})
 
-    def keep_metrics_until(self, step: int) -> None:
-        """Drop the lines after a step, and a half-written one: a resumed run writes them anew."""
+    def keep_metrics_until(self, epoch: int) -> None:
+        """Drop the lines after an epoch, and a half-written one: a resumed run writes them anew.
+
+        Not by their step: a checkpoint may be of the last step of an epoch before its line.
+        """
         for path in (self.metrics, self.times):
             if path.exists():
                 kept = [
-                    f"{json.dumps(line)}\n" for line in read_lines(path) if line["step"] <= step
+                    f"{json.dumps(line)}\n" for line in read_lines(path) if line["epoch"] <= epoch
                 ]
                 write_bytes(path, "".join(kept).encode())
 

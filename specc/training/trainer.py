@@ -267,7 +267,7 @@ class Trainer:
         if not self._go_back():
             return False
         self._kept = self.course.state.step
-        self.folder.keep_metrics_until(self._kept)
+        self.folder.keep_metrics_until(self.course.state.epoch)
         return True
 
     def _go_back(self) -> bool:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from specc.runtime.atomic import existing_folder, new_folder, write_bytes
+from specc.training.reporter import EpochRecord
+from specc.training.run_folder import RunFolder
 from specc.training.tree import flatten, own_copies, unflatten
 from tests.train.cases import blob_job, classifier, failing, run
 
@@ -89,6 +91,29 @@ def test_lines_of_epochs_that_are_trained_again_are_dropped(tmp_path: Path) -> N
     with (parts / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 2, "step": 18}\n{"epoch": 3, "st')
     run(parts, SECTION, module=Stops(classifier(), at=0), resume=True)
+    same_outcome(whole, parts)
+
+
+def test_a_checkpoint_of_the_last_step_before_the_line_of_its_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after an epoch's line, with the checkpoint of a step as the last one."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    per_epoch = run(whole, SECTION, module=classifier()).steps // SECTION["epochs"]
+    section = {**SECTION, "checkpoint": {"every_steps": per_epoch, "every": 100}}
+    add = RunFolder.add_metrics
+
+    def dies(self: RunFolder, record: EpochRecord) -> None:
+        add(self, record)
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RunFolder, "add_metrics", dies)
+        run(parts, section, module=classifier())
+    run(parts, section, module=classifier(), resume=True)
     same_outcome(whole, parts)
 
 
