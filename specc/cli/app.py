@@ -14,6 +14,7 @@ from specc.cli.options import (
     FINE,
     Commands,
     Output,
+    runs_folder,
     setting,
     shared,
     spec_argument,
@@ -90,13 +91,7 @@ def build(spec: Path | None, sets: Sequence[str], folder: Path | None, out: Outp
 @main.command(epilog="Example: specc train specs/digits_mlp.json --set train.epochs=5")
 @spec_argument
 @setting
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of all runs.",
-)
+@runs_folder
 @click.option(
     "--resume",
     "resume",
@@ -131,13 +126,7 @@ def train(
 
 @main.command(epilog="Example: specc runs digits_mlp")
 @click.argument("names", metavar="[MODEL|RUN]...", nargs=-1)
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of all runs.",
-)
+@runs_folder
 @shared
 def runs(names: Sequence[str], runs: Path, out: Output) -> None:
     """List all runs, or those of some models; compare runs if folders are named.
@@ -174,13 +163,7 @@ def runs(names: Sequence[str], runs: Path, out: Output) -> None:
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights to put in (safetensors).")
 @click.option("--opset", type=click.IntRange(17, 23), help="ONNX operator set [20, or the spec's].")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of all runs.",
-)
+@runs_folder
 @shared
 def export(
     source: Path | None, sets: Sequence[str], onnx: bool, target: Path | None,

@@ -126,6 +126,10 @@ setting = click.option(
     "--set", "sets", multiple=True, metavar="KEY.PATH=VALUE",
     help="Change one value of the spec, e.g. --set params.hidden=256.",
 )  # fmt: skip
+runs_folder = click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+    help="Folder of all runs.",
+)  # fmt: skip
 spec_argument = click.argument("spec", type=click.Path(path_type=Path), required=False)
 
 
