@@ -245,3 +245,15 @@ def test_the_wheel_runs_the_chain_from_an_empty_folder(tmp_path: Path) -> None:
         command, cwd=work, env=environment, capture_output=True, text=True, check=False
     )
     assert {line.split(",")[0] for line in done.stdout.splitlines()[1:]} <= {"even", "odd"}
+
+
+def test_an_input_without_axes_is_proven(tmp_path: Path) -> None:
+    spec = {
+        "specc": 1, "name": "scaled", "inputs": {"x": {"shape": []}, "y": {"shape": ["b", 3]}},
+        "layers": [{"name": "z", "formula": "y * x + 1"}],
+    }  # fmt: skip
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    target = tmp_path / "out" / "model.onnx"
+    specc("export", "--onnx", str(tmp_path / "spec.json"), "-o", str(target), "-q")
+    specc("verify", str(target), "-q")
+    specc("verify", str(target), "--vectors", "-q")

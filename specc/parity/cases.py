@@ -87,7 +87,10 @@ class CaseMaker:
             name = f"{family}/{label}"
             rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
             inputs = self.interface.inputs
-            feeds = {i.name: fill(i, shape_of(i.type.shape, sizes), rng) for i in inputs}
+            # NumPy turns an array without axes into a plain number, which no runtime takes.
+            feeds = {
+                i.name: np.asarray(fill(i, shape_of(i.type.shape, sizes), rng)) for i in inputs
+            }
             yield Case(name, family, feeds)
 
     def count_of(self, family: str) -> int:
