@@ -79,6 +79,10 @@ class Model:
 
     def source(self) -> str:
         """The PyTorch source of the model, formatted."""
+        return self._source
+
+    @cached_property
+    def _source(self) -> str:
         from specc.runtime.build import source_of
 
         return source_of(self.graph, self.spec.document.value.get("doc", ""))

@@ -106,7 +106,8 @@ class BlockMaker(BodyMaker):
                     "a block may not contain itself",
                 )
                 return None
-            self.context.trail = (*trail, (name, self.at))
+            at = self.context.document.span(self.layer.pointer)
+            self.context.trail = (*trail, (name, at))
             inner = Scope(self.context, {**self.context.globals, **params})
             self.context.bodies[key] = self.body(
                 name, self.definition, ("blocks", name), inner, inputs
@@ -118,9 +119,11 @@ class BlockMaker(BodyMaker):
         given = {k: scope.evaluate(v, (*self.layer.pointer, k)) for k, v in self.layer.args.items()}
         params: dict[str, Any] = {}
         for key, default in self.definition.get("params", {}).items():
+            if key in given:
+                params[key] = given[key]
+                continue
             own = Scope(self.context, {**self.context.globals, **params})
-            place = ("blocks", self.block, "params", key)
-            params[key] = given[key] if key in given else own.evaluate(default, place)
+            params[key] = own.evaluate(default, ("blocks", self.block, "params", key))
         return None if any(v is POISON for v in params.values()) else params
 
 

@@ -17,7 +17,7 @@ from specc.ops.schema import coerce, open_param, param_schema, plain
 from specc.passes.inference import inferred
 from specc.passes.maker import Maker
 from specc.passes.part import Input, Made, Result
-from specc.passes.scope import POISON, Poison, Scope
+from specc.passes.scope import POISON, Names, Poison, Scope
 from specc.spec.expression_parser import Expr, ExpressionError, parse
 from specc.spec.expressions import CONSTANTS, FUNCTIONS, Evaluator, Unknown
 from specc.spec.validate import fault_in
@@ -90,7 +90,7 @@ class FormulaBuilder:
     def __init__(self, maker: FormulaMaker, path: str, scope: Scope) -> None:
         self.maker, self.path, self.scope = maker, path, scope
         self.part, self.context = maker.part, maker.context
-        self.names = scope.names()
+        self.names = Names(scope)
         self.count = 0
 
     def build(self, expr: Expr) -> Value:
@@ -176,8 +176,7 @@ class FormulaBuilder:
         return f"({text})" if isinstance(tree, ast.BinOp) else text if names else ""
 
     def _evaluated(self, expr: Expr) -> Any:
-        names = {**self.names, **self.scope.constants}
-        return Evaluator(names, self.context.fuel).value(expr)
+        return Evaluator(self.names, self.context.fuel).value(expr)
 
     def _divides_a_size(self, expr: Expr) -> bool:
         """Whether this is a true division of symbolic sizes: only a run can tell its result."""

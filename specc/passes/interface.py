@@ -31,17 +31,28 @@ def interface(
 
 def index_bounds(graph: Graph) -> dict[Value, Bounds]:
     """For the graph's integer inputs: the values that the layers they index allow."""
-    found: dict[Value, Bounds] = {}
-    for node in graph.nodes:
-        for value, bounds in _node_bounds(node.op, node.inputs):
-            low, high = found.get(value, bounds)
-            found[value] = (max(low, bounds[0]), min(high, bounds[1]))
-    return {value: found[value] for value in graph.inputs if value in found}
+    return _body_bounds(graph, {})
 
 
-def _node_bounds(op: object, inputs: tuple[Value | None, ...]) -> list[tuple[Value, Bounds]]:
+_Known = dict[Graph, dict[Value, Bounds]]
+
+
+def _body_bounds(graph: Graph, known: _Known) -> dict[Value, Bounds]:
+    if graph not in known:
+        found: dict[Value, Bounds] = {}
+        for node in graph.nodes:
+            for value, bounds in _node_bounds(node.op, node.inputs, known):
+                low, high = found.get(value, bounds)
+                found[value] = (max(low, bounds[0]), min(high, bounds[1]))
+        known[graph] = {value: found[value] for value in graph.inputs if value in found}
+    return known[graph]
+
+
+def _node_bounds(
+    op: object, inputs: tuple[Value | None, ...], known: _Known
+) -> list[tuple[Value, Bounds]]:
     if isinstance(op, Call):
-        inner = index_bounds(op.body)
+        inner = _body_bounds(op.body, known)
         outer = dict(zip(op.body.inputs, (v for v in inputs if v), strict=True))
         return [(outer[value], bounds) for value, bounds in inner.items()]
     assert isinstance(op, Op)

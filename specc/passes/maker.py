@@ -19,7 +19,6 @@ class Maker:
 
     def __init__(self, part: Part, layer: Layer) -> None:
         self.part, self.layer, self.context = part, layer, part.context
-        self.at = self.context.document.span(layer.pointer)
 
     def is_valid(self) -> bool:
         """Check what can be checked before any input is known."""
@@ -27,11 +26,15 @@ class Maker:
 
     def check_schema(self, schema: Any, subject: str, inferred: Sequence[str] = ()) -> bool:
         """Validate the layer object as it is written."""
-        raw = self.layer.raw
-        return isinstance(raw, str) or validate(
-            self.context.document, self.layer.pointer, raw, schema, self.context.diagnostics,
+        raw, pointer, known = self.layer.raw, self.layer.pointer, self.context.valid
+        if isinstance(raw, str) or pointer in known:
+            return True
+        if validate(
+            self.context.document, pointer, raw, schema, self.context.diagnostics,
             subject=subject, inferred=inferred, notes=self.context.notes(),
-        )  # fmt: skip
+        ):  # fmt: skip
+            known.add(pointer)
+        return pointer in known
 
     def default_sources(self) -> list[Input]:
         """The inputs where the layer has no `from`."""

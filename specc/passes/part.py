@@ -109,9 +109,9 @@ class Part:
         if any(isinstance(source, Poison) for source in sources):
             return {"": POISON}
         self.context.layers += 1
-        at = self.context.document.span(layer.pointer)
         if self.context.layers > MAX_LAYERS:
             if self.context.layers == MAX_LAYERS + 1:
+                at = self.context.document.span(layer.pointer)
                 self.context.error("S112", f"the spec has more than {MAX_LAYERS} layers", at)
             return {"": POISON}
         result: Result = make(path, sources, scope)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,8 @@ class Context:
     """How many layers have been made, over all repetitions."""
     bodies: dict[Any, Any] = field(default_factory=dict)
     """Bodies of blocks already built, by block, parameters and input types."""
+    valid: set[Pointer] = field(default_factory=set)
+    """Layers found to be as their schema says: those of a block stand in each of its bodies."""
 
     def error(self, code: str, message: str, at: Span, hint: str | None = None) -> None:
         """Report, with the block calls that lead here."""
@@ -55,6 +57,29 @@ def _where(span: Span) -> str:
     return f"{span.source.name}:{line}:{column}"
 
 
+class Names(Mapping[str, Any]):
+    """All that an expression may name in a scope; tensors by what can be asked of them."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.constants, self.tensors = scope.constants, scope.values
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.constants:
+            return self.constants[name]
+        value = self.tensors[name]
+        if isinstance(value, Poison):
+            return UNKNOWN
+        kind = value.type
+        return TensorView(list(kind.shape), kind.rank, str(kind.dtype))
+
+    def __iter__(self) -> Iterator[str]:
+        tensors = (name for name in self.tensors if "." not in name)
+        return iter(dict.fromkeys([*tensors, *self.constants]))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class Scope:
     """Compile-time values and tensors that are visible to a layer."""
 
@@ -69,19 +94,6 @@ class Scope:
         inner.values = self.values
         return inner
 
-    def names(self) -> dict[str, Any]:
-        """All that an expression may name."""
-        views: dict[str, Any] = {}
-        for name, value in self.values.items():
-            if "." in name:
-                continue
-            if isinstance(value, Value):
-                kind = value.type
-                views[name] = TensorView(list(kind.shape), kind.rank, str(kind.dtype))
-            else:
-                views[name] = UNKNOWN
-        return {**views, **self.constants}
-
     def evaluate(self, value: Any, pointer: Pointer) -> Any:
         """The value with every `${…}` in it worked out; `POISON` where that failed."""
         if isinstance(value, list):
@@ -93,7 +105,7 @@ class Scope:
         if not isinstance(value, str) or "${" not in value:
             return value
         try:
-            return evaluate_text(value, self.names(), self.context.fuel)
+            return evaluate_text(value, Names(self), self.context.fuel)
         except Unknown:
             return POISON
         except ExpressionError as fault:

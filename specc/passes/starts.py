@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -34,18 +34,14 @@ def starts(spec: Spec, graph: Graph, scope: Scope) -> tuple[tuple[str, Start], .
 
     Of the rules in `init` the first that matches counts.
     """
-    parameters = list(_parameters(graph, ""))
+    parameters = [
+        Parameter(path, getattr(node.op, "name", ""), w.name, w.type)
+        for path, node in graph.walk()
+        for w in node.weights
+        if not w.is_buffer
+    ]
     found = dict(_rules(spec, scope, parameters)) | dict(_layers(graph, "", scope, parameters))
     return tuple((p.full, found[p.full]) for p in parameters if p.full in found)
-
-
-def _parameters(graph: Graph, prefix: str) -> Iterator[Parameter]:
-    for path, node in graph.walk(prefix):
-        if not node.is_shared:
-            name = getattr(node.op, "name", "")
-            yield from (
-                Parameter(path, name, w.name, w.type) for w in node.weights if not w.is_buffer
-            )
 
 
 def _rules(spec: Spec, scope: Scope, parameters: list[Parameter]) -> Iterator[tuple[str, Start]]:
@@ -53,19 +49,21 @@ def _rules(spec: Spec, scope: Scope, parameters: list[Parameter]) -> Iterator[tu
     for number, rule in reversed(list(enumerate(rules))):
         pointer = ("init", number)
         start = _start(scope, rule["init"], (*pointer, "init"))
-        ops = rule.get("op", [])
-        ops = [ops] if isinstance(ops, str) else ops
-        matched = [
-            p for p in parameters
-            if (not ops or p.op in ops)
-            and fnmatchcase(p.path, rule.get("path", "*"))
-            and fnmatchcase(p.name, rule.get("parameter", "*"))
-        ]  # fmt: skip
+        matched = [p for p in parameters if _matches(rule, p)]
         if not matched:
             at = scope.context.document.span(pointer)
             scope.context.diagnostics.add("R312", "this rule matches no parameter", at)
         if start and _fits(scope, start, matched, (*pointer, "init")):
             yield from ((p.full, start) for p in matched)
+
+
+def _matches(rule: Mapping[str, Any], parameter: Parameter) -> bool:
+    ops = rule.get("op")
+    return (
+        (not ops or parameter.op in ([ops] if isinstance(ops, str) else ops))
+        and ("path" not in rule or fnmatchcase(parameter.path, rule["path"]))
+        and ("parameter" not in rule or fnmatchcase(parameter.name, rule["parameter"]))
+    )
 
 
 def _layers(

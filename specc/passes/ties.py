@@ -19,12 +19,15 @@ def check_ties(graph: Graph, context: Context) -> None:
 class _Ties:
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.seen: set[Pointer] = set()
+        self.seen: set[Pointer | Graph] = set()
 
     def check(self, graph: Graph) -> None:
         """The ties of one body; paths are relative to it."""
-        weights = dict(_weights(graph))
+        if graph in self.seen:
+            return
+        self.seen.add(graph)
         ties = list(_ties(graph))
+        weights = dict(_weights(graph)) if ties else {}
         targets = {own: target for own, target, _ in ties}
         for own, target, pointer in ties:
             if pointer not in self.seen:

@@ -70,18 +70,18 @@ def parse_layer(
     """One entry of a list of layers, or `None` (and a finding) where it says nothing usable."""
     if isinstance(value, str):
         return Layer("op", value, pointer, value)
-    at = document.span(pointer)
     if not isinstance(value, dict):
         diagnostics.add(
-            "S103", f"a layer must be a string or an object, got {type(value).__name__}", at,
-            hint='write `"ReLU"` or `{ "op": "ReLU" }`',
+            "S103", f"a layer must be a string or an object, got {type(value).__name__}",
+            document.span(pointer), hint='write `"ReLU"` or `{ "op": "ReLU" }`',
         )  # fmt: skip
         return None
     kinds = [kind for kind in LAYER_KINDS if kind in value]
     if len(kinds) != 1:
         found = " and ".join(f"`{k}`" for k in kinds) or "none of them"
         wanted = ", ".join(f"`{k}`" for k in LAYER_KINDS)
-        diagnostics.add("S106", f"a layer has exactly one of {wanted}; this one has {found}", at)
+        message = f"a layer has exactly one of {wanted}; this one has {found}"
+        diagnostics.add("S106", message, document.span(pointer))
         return None
     kind: Kind = kinds[0]  # type: ignore[assignment]
     own = _own_params(kind, value)

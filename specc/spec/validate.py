@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from specc.diagnostics.model import Diagnostics, Pointer, Span
 from specc.diagnostics.suggest import closest
+from specc.spec.acceptance import accepts
 from specc.spec.document import Document
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 _NOUNS = {
     "integer": "an integer", "number": "a number", "boolean": "`true` or `false`",
@@ -25,12 +25,12 @@ _LIMITS = {
 _EMPTY = ("minItems", "minProperties")
 
 
-@lru_cache(maxsize=1024)
-def _validator(identity: int) -> Draft202012Validator:
-    return Draft202012Validator(_SCHEMAS[identity])
+def _faults(schema: Mapping[str, Any], value: Any) -> list[ValidationError]:
+    if accepts(schema, value):
+        return []
+    from jsonschema import Draft202012Validator
 
-
-_SCHEMAS: dict[int, Mapping[str, Any]] = {}
+    return list(Draft202012Validator(schema).iter_errors(value))
 
 
 def validate(
@@ -49,9 +49,8 @@ def validate(
     `inferred` names keys that the compiler works out; they get a hint of their own. `notes`
     are put under every finding. Returns whether the value is valid.
     """
-    _SCHEMAS[id(schema)] = schema
+    errors = _faults(schema, value)
     teller = _Teller(document, pointer, diagnostics, subject, frozenset(inferred), notes)
-    errors = list(_validator(id(schema)).iter_errors(value))
     # Unknown keys first: one that is a misspelt required key explains why that is missing.
     for error in sorted(errors, key=lambda e: e.validator != "additionalProperties"):
         teller.tell(error)
@@ -60,11 +59,10 @@ def validate(
 
 def fault_in(value: Any, schema: Mapping[str, Any]) -> str | None:
     """Why a single value does not satisfy a schema, in words: `must be an integer, got …`."""
-    _SCHEMAS[id(schema)] = schema
-    error = next(_validator(id(schema)).iter_errors(value), None)
-    if error is None:
+    errors = _faults(schema, value)
+    if not errors:
         return None
-    told = _most_telling(error)
+    told = _most_telling(errors[0])
     place = tuple(told.absolute_path)
     where = f"has a wrong `{_key(place)}`: it " if place else ""
     if told.validator in _LIMITS:

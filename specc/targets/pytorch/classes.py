@@ -6,8 +6,9 @@ import io
 import re
 import tokenize
 from ast import literal_eval
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain, count
 from typing import Any
 
@@ -136,19 +137,20 @@ def _without_numbers(text: str) -> tuple[str, ...]:
     return tuple("" if is_number else piece for piece, is_number in _tokens(text))
 
 
-def _tokens(text: str) -> Iterator[tuple[str, bool]]:
+@lru_cache(maxsize=4096)
+def _tokens(text: str) -> tuple[tuple[str, bool], ...]:
     """The line cut into pieces that join to the same text; numbers apart from the rest."""
     position = 0
     source = text.strip()
     lead = text[: len(text) - len(source)]
     text = source if not source.endswith(":") else source + " pass"
+    pieces: list[tuple[str, bool]] = []
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NUMBER:
             start, end = token.start[1], token.end[1]
-            yield lead + source[position:start], False
-            yield source[start:end], True
+            pieces += [(lead + source[position:start], False), (source[start:end], True)]
             position, lead = end, ""
-    yield lead + source[position:], False
+    return (*pieces, (lead + source[position:], False))
 
 
 class Merger:
@@ -269,7 +271,7 @@ class Merger:
 
     def _text(self, group: list[str], attributes: dict[str, None] | None) -> str:
         """One text of several that differ in numbers; `attributes` collects what it reads."""
-        rows = [list(_tokens(text)) for text in group]
+        rows = [_tokens(text) for text in group]
         text = ""
         for i, (piece, is_number) in enumerate(rows[0]):
             column = tuple(literal_eval(t) if is_number else t for t in (row[i][0] for row in rows))
