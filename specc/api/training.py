@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from specc.ir.graph import Graph
 from specc.ops.normalization import Normalization
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
     from specc.training.reporter import Reporter, TrainResult
     from specc.training.setup import TrainJob
 
@@ -20,22 +23,54 @@ if TYPE_CHECKING:
 def train(
     model: Model, *, runs: Path = Path("runs"), reporter: Reporter | None = None,
     arrays: Mapping[str, Any] | None = None, resume: Path | None = None,
-    device: str = "cpu",
+    device: str = "auto", shard: bool = False, tensorboard: bool = False,
 ) -> TrainResult:  # fmt: skip
     """Train the model as its spec says; the run is left in `runs/<name>/<stamp>/`.
 
     `resume` is the folder of a run to go on with, from its last checkpoint. `arrays` are the
-    columns of a `memory` source. Raises `SpeccError` for bad data, before a folder is made.
+    columns of a `memory` source. `device` is `auto` (a GPU if there is one), `cpu`, `cuda`, ….
+    Under `torchrun` each process calls this and takes its share of every batch; with `shard`
+    each also holds only its share of the weights. The first process writes the run, with
+    `tensorboard` its events too. Raises `SpeccError` for bad data, before a folder is made.
     """
+    from specc.training.ranks import joined, own_device
+    from specc.training.trainer import train as run
+
+    own = own_device(device)
+    with joined(own) as ranks:
+        mesh = _mesh(own) if shard else None
+        with ranks.agreed():
+            _check(model, resume)
+            reporter = _with_events(reporter) if tensorboard else reporter
+            job = _job(model, arrays, own, lambda: _open_folder(model, runs, resume))
+        return run(replace(job, ranks=ranks, mesh=mesh), reporter, resume=resume is not None)
+
+
+def _mesh(device: str) -> DeviceMesh:
+    """All processes in a row; raises `SpeccError` L614 if there is no group of them."""
+    from torch import distributed
+    from torch.distributed.device_mesh import init_device_mesh
+
+    if not distributed.is_initialized():
+        hint = "add `--devices N`, or start it with `torchrun`"
+        message = "weights can only be sharded among processes"
+        raise SpeccError([Diagnostic("L614", message, hint=hint)])
+    return init_device_mesh(device.split(":")[0], (distributed.get_world_size(),))
+
+
+def _with_events(reporter: Reporter | None) -> Reporter:
+    from specc.training.events import TensorBoard
+    from specc.training.reporter import Silent
+
+    return TensorBoard(reporter or Silent())
+
+
+def _check(model: Model, resume: Path | None) -> None:
     if model.loss is None:
         hint = 'add `"train": { "loss": …, "epochs": … }`'
         raise SpeccError([Diagnostic("L606", f"`{model.name}` has no `train` section", hint=hint)])
     if resume is not None:
         _check_resumable(resume)
-    from specc.training.trainer import train as run
-
-    job = _job(model, arrays, device, lambda: _open_folder(model, runs, resume))
-    return run(job, reporter, resume=resume is not None)
 
 
 def _check_resumable(folder: Path) -> None:

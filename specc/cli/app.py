@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
+from specc.cli.launching import group, launch
 from specc.cli.options import (
     BAD,
     FAILED,
     FINE,
     Commands,
     Output,
+    is_launched,
     runs_folder,
     setting,
     shared,
@@ -100,21 +102,45 @@ def build(spec: Path | None, sets: Sequence[str], folder: Path | None, out: Outp
     metavar="[RUN]",
     help="Go on with a run [the newest unfinished one of the spec].",
 )
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="cpu, cuda, cuda:1, …; auto takes a GPU if there is one.",
+)
+@click.option(
+    "--devices",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Train on N devices of this machine, or in N processes on the CPU.",
+)
+@click.option("--shard", is_flag=True, help="Spread the weights over the devices (FSDP2).")
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard events into the run as well.")
 @shared
 def train(
-    spec: Path | None, sets: Sequence[str], runs: Path, resume: str | None, out: Output
-) -> int:
+    spec: Path | None, sets: Sequence[str], runs: Path, resume: str | None, device: str,
+    devices: int | None, shard: bool, tensorboard: bool, out: Output,
+) -> int:  # fmt: skip
     """Train a model; leaves a run folder with weights, metrics and checkpoints.
 
     With --resume it goes on where a run stopped or was killed, to the same weights and metrics
-    as if nothing had happened.
+    as if nothing had happened. The batch size is that of all devices together, so their number
+    doesn't change the result. For several machines, start it with torchrun.
     """
     from specc.api.training import train as train_model
     from specc.cli.progress import reporter
 
-    model, folder = model_and_run(spec, sets, runs, resume)
-    with reporter(out, model.name) as listener:
-        result = train_model(model, runs=runs, reporter=listener, resume=folder)
+    if devices is not None and not is_launched():
+        return launch(devices, device, click.get_current_context().obj, out)
+    with group(device) as agreed:
+        with agreed():
+            model, folder = model_and_run(spec, sets, runs, resume)
+        with reporter(out, model.name) as listener:
+            result = train_model(
+                model, runs=runs, reporter=listener, resume=folder, device=device, shard=shard,
+                tensorboard=tensorboard,
+            )  # fmt: skip
     out.result({
         "folder": str(result.folder), "metrics": result.metrics, "epochs": result.epochs,
         "best_epoch": result.best_epoch, "stopped": result.stopped,

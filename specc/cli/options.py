@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from specc.diagnostics.render import render_summary, render_text, to_json
 
 FINE, FAILED, BAD = 0, 1, 2
 """Exit codes: all is well; a proof or a run failed; the spec or the usage is wrong."""
+
+LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What a launcher such as torchrun puts into the environment of each process."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,6 +59,11 @@ class Output:
         click.echo(f"\n{render_summary(diagnostics)}", err=True)
 
 
+def is_launched() -> bool:
+    """Whether a launcher started this process as one of several."""
+    return all(name in os.environ for name in LAUNCHED)
+
+
 class Commands(click.Group):
     """The commands; with `--json`, wrong usage is told as JSON as well."""
 
@@ -62,9 +71,9 @@ class Commands(click.Group):
         """Run the command that the arguments name."""
         given = list(sys.argv[1:] if args is None else args)
         if "--json" not in given:
-            return super().main(given, *rest, **options)
+            return super().main(given, *rest, obj=given, **options)
         try:
-            code = super().main(given, *rest, **{**options, "standalone_mode": False})
+            code = super().main(given, *rest, obj=given, **{**options, "standalone_mode": False})
         except click.ClickException as error:
             Output(True, False).findings([_usage_finding(error)])
             sys.exit(BAD)
@@ -96,7 +105,9 @@ def shared(command: Command) -> Command:
 
     @functools.wraps(command)
     def run(*args: Any, as_json: bool, quiet: bool, **options: Any) -> None:
-        out = Output(as_json, quiet)
+        # Of several processes that train together, one speaks; the others only of their errors.
+        first = not is_launched() or os.environ["RANK"] == "0"
+        out = Output(as_json and first, quiet or not first)
         _end_on_terminate()
         try:
             code = command(*args, out=out, **options)
@@ -105,12 +116,14 @@ def shared(command: Command) -> Command:
             code = FAILED if any(d.code in RUN_FAILURES for d in error.diagnostics) else BAD
         except BrokenPipeError:
             code = FINE
+        except SystemExit as end:  # told by another process, or asked to by a signal
+            code = end.code if isinstance(end.code, int) else FINE
         except OSError as error:
             where = f"`{error.filename}`: " if error.filename else ""
             reason = (error.strerror or str(error)).lower()
             out.findings([Diagnostic("U803", f"{where}{reason}")])
             code = FAILED
-        sys.exit(code or FINE)
+        _leave(code or FINE)
 
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
     click.option(
@@ -119,7 +132,16 @@ def shared(command: Command) -> Command:
     return run  # type: ignore[return-value]
 
 
-RUN_FAILURES = frozenset({"L605", "P701", "P702", "P703", "P704", "P705"})
+def _leave(code: int) -> None:
+    if not is_launched():
+        sys.exit(code)
+    # What the process group leaves running can abort a process while Python closes down.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+RUN_FAILURES = frozenset({"L605", "L611", "L613", "P701", "P702", "P703", "P704", "P705"})
 """Codes that say a run or a proof failed, not that the spec is wrong."""
 
 setting = click.option(

@@ -165,6 +165,7 @@ TRAIN = _object(
             }
         ),
         "precision": {"enum": ["float32", "bfloat16", "float16"]}, "ema": EMA,
+        "memory_format": {"enum": ["contiguous_format", "channels_last"]},
         "init_from": INIT_FROM, "compile": {"enum": [False, "model", "step", "auto"]},
         "doc": TEXT,
     },

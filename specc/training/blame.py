@@ -8,6 +8,7 @@ same numbers, up to the one that failed. That one runs with every layer's result
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -80,8 +81,15 @@ class Replay:
         return None
 
     def _blame(self, group: Group, healthy: set[str]) -> Blame | None:
-        forward = self.course.setup.forward
-        for name, value in group[0][0].items():
+        own = None
+        with suppress(Exception):  # the search must never hide what it searches for
+            own = self._own_blame(group, healthy)
+        # Each rank has looked at its own rows.
+        found = next(filter(None, self.course.setup.weights.ranks.gathered(own)), None)
+        return found or self._update(group)
+
+    def _own_blame(self, group: Group, healthy: set[str]) -> Blame | None:
+        for name, value in group[0].batch.items():
             if not _finite(value):
                 return Blame(f"`{name}` is not finite in the batch of this step")
         for name, weight in self.course.module.state_dict().items():
@@ -93,12 +101,12 @@ class Replay:
                 text = f"`{path}` ({_op(node)}) gives the first value that is not finite: {kind}"
                 return Blame(text, Label(node.origin.span, f"gives {kind}"))
         with torch.enable_grad():
-            return self._gradient(group) or self._update(group, forward.module.state_dict)
+            return self._gradient(group)
 
     def _not_finite(self, group: Group) -> Iterator[tuple[str, Node, str]]:
         forward, precision = self.course.setup.forward, self.course.setup.step.precision
         state = forward.module.state_dict()
-        for batch, _ in group:
+        for batch in (share.batch for share in group):
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 inputs = [batch[name] for name in forward.inputs]
                 with precision.autocast():
@@ -112,7 +120,7 @@ class Replay:
     def _gradient(self, group: Group) -> Blame | None:
         """The layer whose result has a finite gradient and whose inputs or weights have not."""
         forward = self.course.setup.forward
-        batch = group[0][0]
+        batch = group[0].batch
         inputs = [batch[name] for name in forward.inputs]
         values = _top_values(self.graph, forward.module.state_dict(), inputs)
         found = {name: values[value] for name, value in self.graph.outputs if value in values}
@@ -132,9 +140,9 @@ class Replay:
                 return Blame(text, Label(node.origin.span, "its gradient is not finite"))
         return None
 
-    def _update(self, group: Group, weights: Callable[[], State]) -> Blame | None:
+    def _update(self, group: Group) -> Blame | None:
         self.course.advance(group)
-        for name, weight in weights().items():
+        for name, weight in self.course.module.state_dict().items():
             if not _finite(weight):
                 return Blame(f"the step makes `{name}` not finite", self._owner(name))
         return None

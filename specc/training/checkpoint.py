@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -15,6 +15,8 @@ from specc.runtime.atomic import existing_folder, new_folder, write_bytes
 from specc.training.problems import TrainError
 from specc.training.tree import flatten, own_copies, unflatten
 
+T = TypeVar("T")
+Tensors = Mapping[str, Tensor]
 WEIGHTS, TENSORS, STATE = "weights.safetensors", "state.safetensors", "state.json"
 
 
@@ -23,17 +25,22 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     write_bytes(path, safetensors.torch.save(own_copies(weights), {"format": "pt"}))
 
 
-def save_checkpoint(folder: Path, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+def save_checkpoint(folder: Path, weights: Tensors, state: Mapping[str, Any]) -> None:
     """Write a checkpoint that takes the place of the one in `folder`."""
     tensors: dict[str, Tensor] = {}
     plain = flatten(state, tensors, "state")
     with new_folder(folder) as new:
-        safetensors.torch.save_file(own_copies(weights), new / WEIGHTS, {"format": "pt"})
-        safetensors.torch.save_file(own_copies(tensors), new / TENSORS)
-        (new / STATE).write_text(json.dumps(plain), encoding="utf-8")
+        write_checkpoint(new, weights, tensors, plain)
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> tuple[dict[str, Tensor], Any] | None:
+def write_checkpoint(folder: Path, weights: Tensors, tensors: Tensors, plain: Any) -> None:
+    """Write the files of a checkpoint: weights, the other tensors, and the rest as JSON."""
+    safetensors.torch.save_file(own_copies(weights), folder / WEIGHTS, {"format": "pt"})
+    safetensors.torch.save_file(own_copies(tensors), folder / TENSORS)
+    (folder / STATE).write_text(json.dumps(plain), encoding="utf-8")
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Any] | None:
     """Weights and state of the newest complete checkpoint, or None where there is none.
 
     Raises `TrainError` L608 for a damaged one.
@@ -41,13 +48,25 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[dict[str, Tenso
     found = existing_folder(folder)
     if found is None:
         return None
+    weights, tensors, plain = read_checkpoint(found)
+    return weights, whole_or_damaged(found, lambda: unflatten(plain, tensors))
+
+
+def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Any]:
+    """What `write_checkpoint` wrote; raises `TrainError` L608 for what is damaged."""
+    return whole_or_damaged(folder, lambda: (
+        safetensors.torch.load_file(folder / WEIGHTS),
+        safetensors.torch.load_file(folder / TENSORS),
+        json.loads((folder / STATE).read_text("utf-8")),
+    ))  # fmt: skip
+
+
+def whole_or_damaged(folder: Path, read: Callable[[], T]) -> T:
+    """What `read` finds in a checkpoint; raises `TrainError` L608 if that fails."""
     try:
-        weights = safetensors.torch.load_file(found / WEIGHTS, str(device))
-        tensors = safetensors.torch.load_file(found / TENSORS)
-        state = unflatten(json.loads((found / STATE).read_text("utf-8")), tensors)
+        return read()
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise TrainError("L608", f"the checkpoint `{found}` is damaged: {error}") from error
-    return weights, state
+        raise TrainError("L608", f"the checkpoint `{folder}` is damaged: {error}") from error
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from specc.training.batches import Batch
+from specc.training.batches import Batch, Share
 from specc.training.step import Group, TrainStep
 
 Note = Callable[[str], None]
@@ -66,8 +66,8 @@ class WholeStep:
     """
 
     def __init__(self, eager: TrainStep, group: Group, note: Note) -> None:
-        self.eager, self.rows = eager, group[0][1]
-        self._parameters = _used(eager, group)
+        self.eager, self.rows = eager, group[0].rows
+        self._parameters = used_weights(eager, group)
         self._gradients = [torch.zeros_like(p) for p in self._parameters]
         self._optimize = inspect.unwrap(type(eager.optimizer).step)
         self._attached = False
@@ -93,7 +93,7 @@ class WholeStep:
 
     def fits(self, group: Group) -> bool:
         """Whether the program was made for groups of this size."""
-        return len(group) == 1 and group[0][1] == self.rows
+        return len(group) == 1 and group[0].rows == self.rows
 
     def __call__(self, group: Group) -> Tensor:
         """The loss of the group before the step."""
@@ -102,7 +102,7 @@ class WholeStep:
             return self.eager(group)
         if not self._attached:
             self._attach()
-        loss: Tensor = self.program(group[0][0])
+        loss: Tensor = self.program(group[0].batch)
         return loss
 
     def _plain_step(self, batch: Batch) -> Tensor:
@@ -111,7 +111,7 @@ class WholeStep:
             options |= {key: before[key] for key in IMPLEMENTATIONS if key in before}
             if not isinstance(before["lr"], Tensor):
                 options["lr"] = float(options["lr"])
-        return self.eager([(batch, self.rows)])
+        return self.eager([Share(batch, self.rows, self.rows)])
 
     def _attach(self) -> None:
         for parameter in self.eager.parameters:
@@ -152,7 +152,7 @@ def _make_importable(module: nn.Module) -> None:
         sys.modules[made.__name__] = made
 
 
-def _used(eager: TrainStep, group: Group) -> list[Tensor]:
+def used_weights(eager: TrainStep, group: Group) -> list[Tensor]:
     """The weights that the loss depends on; found without a trace on the training itself."""
     modules = (eager.forward.module, eager.forward.loss_module)
     with torch.random.fork_rng(devices=[]):
@@ -170,6 +170,8 @@ def obstacle(step: TrainStep, accumulate: int) -> str | None:
         return "`LBFGS` evaluates the loss several times a step"
     if step.precision.scaler:
         return "the scaler of `float16` decides each step anew"
+    if step.ranks > 1:
+        return "it is shared by several processes"
     return "batches are accumulated" if accumulate > 1 else None
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from specc.training.checkpoint import load_weights, random_state, restore_random_state
-from specc.training.compiling import ChosenStep, Note
+from specc.training.checkpoint import random_state, restore_random_state
+from specc.training.compiling import ChosenStep, Note, used_weights
+from specc.training.data.splitting import mix
 from specc.training.problems import TrainError
 from specc.training.setup import Setup
 from specc.training.state import LoopState, LossSum
 from specc.training.step import Group
-from specc.training.tree import all_finite
 
 
 class Course:
@@ -25,9 +25,17 @@ class Course:
     def __init__(self, setup: Setup, note: Note) -> None:
         self.setup, self.settings = setup, setup.settings
         self.module, self.device = setup.forward.module, setup.batches.device
-        self.state, self.losses = LoopState(), LossSum()
+        self.state, self.losses = LoopState(), LossSum(setup.weights.ranks)
         self.step = ChosenStep(setup.step, self.settings.compile, self.settings.accumulate, note)
         self._per_step = setup.scheduler if self.settings.interval == "step" else None
+
+    def join(self) -> None:
+        """Meet the other ranks, if there are any."""
+        self.setup.weights.join(self._used_weights)
+
+    def _used_weights(self) -> list[Tensor]:
+        first = next(self.setup.batches.ordered())
+        return used_weights(self.setup.step, (first,))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -56,7 +64,7 @@ class Course:
 
     def advance(self, group: Group) -> None:
         """Take one step."""
-        state, rows = self.state, sum([n for _, n in group])
+        state, rows = self.state, sum([share.whole for share in group])
         self.losses.add(self.step(group, state.step, self.steps - state.step), rows)
         if self.setup.ema:
             self.setup.ema.update()
@@ -83,8 +91,8 @@ class Course:
 
     @property
     def is_finite(self) -> bool:
-        """Whether every weight is."""
-        return all_finite(self.module.state_dict())
+        """Whether every weight is, on every rank."""
+        return self.setup.weights.is_finite
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────
 
@@ -101,31 +109,37 @@ class Course:
             "scaler": setup.step.precision.scaler.state_dict()
             if setup.step.precision.scaler else None,
             "compiled": self.step.compiled,
-            "random": random_state(self.device),
+            "random": setup.weights.ranks.gathered(random_state(self.device)),
         }  # fmt: skip
 
-    def restore(self, weights: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+    def restore(self, plain: Mapping[str, Any]) -> None:
         """Go back to a snapshot; raises `TrainError` L608 if it is of other settings."""
         setup, scaler = self.setup, self.setup.step.precision.scaler
-        load_weights(self.module, weights)
         self._check(plain)
-        if plain["settings"] == self._own_settings():
-            setup.optimizer.load_state_dict(plain["optimizer"])
-            if setup.scheduler:
-                setup.scheduler.load_state_dict(plain["scheduler"])
-        else:
+        kept = plain["optimizer"]
+        if plain["settings"] != self._own_settings():
             # A changed rate or schedule is meant to count from here on.
-            options = setup.optimizer.state_dict()["param_groups"]
-            state = plain["optimizer"]["state"]
-            setup.optimizer.load_state_dict({"state": state, "param_groups": options})
+            kept["param_groups"] = setup.optimizer.state_dict()["param_groups"]
+        elif setup.scheduler:
+            setup.scheduler.load_state_dict(plain["scheduler"])
+        setup.optimizer.load_state_dict(kept)
         if setup.ema:
             setup.ema.load(plain["ema"])
         if scaler:
             scaler.load_state_dict(plain["scaler"])
-        self.state, self.losses = LoopState.from_plain(plain["loop"]), LossSum()
+        self.state, self.losses = LoopState.from_plain(plain["loop"]), LossSum(setup.weights.ranks)
         self.step.compiled, self.step.whole = plain["compiled"], None
         # Last, since building models and metrics may have drawn random numbers.
-        restore_random_state(plain["random"], self.device)
+        self.draw_from(plain["random"])
+
+    def draw_from(self, states: Sequence[Mapping[str, Tensor]] = ()) -> None:
+        """Let each rank draw its own random numbers, as before if there were as many ranks."""
+        ranks = self.setup.weights.ranks
+        if len(states) == ranks.size:
+            restore_random_state(states[ranks.rank], self.device)
+        elif states or not ranks.is_first:
+            place = mix(self.settings.seed, self.state.step * ranks.size + ranks.rank)
+            torch.manual_seed(int(place[0]) >> 1)
 
     def _own_settings(self) -> dict[str, Any]:
         """The settings that optimizer and scheduler were made of."""

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from specc.training.tree import local
+
 
 class Ema:
     """After each step ``average = decay * average + (1 - decay) * weight``.
@@ -22,11 +24,13 @@ class Ema:
         unique = {id(t): t for t in state if t.is_floating_point()}
         self._live = [t.detach() for t in unique.values()]
         self.average = [t.clone() for t in self._live]
+        self._live_pieces = [local(t) for t in self._live]
+        self._pieces = [local(t) for t in self.average]
 
     @torch.no_grad()
     def update(self) -> None:
         """Count the weights as they are in."""
-        torch._foreach_lerp_(self.average, self._live, 1 - self.decay)
+        torch._foreach_lerp_(self._pieces, self._live_pieces, 1 - self.decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

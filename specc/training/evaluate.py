@@ -25,16 +25,17 @@ def evaluation_batch_size(bytes_per_row: int, batch_size: int) -> int:
 def evaluate(forward: Forward, batches: Batches, metrics: Sequence[Metric]) -> dict[str, Any]:
     """The mean loss over rows, then the metrics by name; a value that is not finite is None.
 
-    Leaves model and loss in eval mode.
+    Each rank goes through its own rows; all have the same result. Leaves model and loss in
+    eval mode.
     """
     forward.module.eval()
     forward.loss_module.eval()
     total = torch.zeros((), dtype=torch.float64, device=batches.device)
-    for batch, rows in batches.ordered():
-        values = forward.values(batch)
-        total.add_(forward.loss(values), alpha=rows)
+    for share in batches.ordered():
+        values = forward.values(share.batch)
+        total.add_(forward.loss(values), alpha=share.rows)
         for metric in metrics:
             metric.update(values)
-    loss = total.item() / batches.rows
+    loss = batches.ranks.summed(total).item() / batches.rows
     scores = {metric.name: metric.result() for metric in metrics}
     return {"loss": loss if math.isfinite(loss) else None, **scores}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from specc.training.batches import Batch
@@ -20,16 +21,23 @@ class Forward:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     loss_inputs: tuple[str, ...]
-    compiled: Callable[..., Any] | None = None
-    """What training calls in place of `module`, if it is compiled."""
+    trained: Callable[..., Any] | None = None
+    """What training calls in place of `module`: compiled, or with gradients exchanged."""
+    memory_format: torch.memory_format | None = None
+    """How images, inputs of four axes, lie in memory; None leaves them as they are."""
 
     def values(self, batch: Batch) -> dict[str, Tensor]:
         """The batch and the model's outputs, which win where names are the same."""
-        call = self.compiled if self.compiled and self.module.training else self.module
-        result = call(*[batch[name] for name in self.inputs])
+        call = self.trained if self.trained and self.module.training else self.module
+        result = call(*[self._laid_out(batch[name]) for name in self.inputs])
         if isinstance(result, dict):
             return {**batch, **result}
         return {**batch, self.outputs[0]: result}
+
+    def _laid_out(self, tensor: Tensor) -> Tensor:
+        if self.memory_format is None or tensor.ndim != 4:
+            return tensor
+        return tensor.contiguous(memory_format=self.memory_format)
 
     def loss(self, values: Mapping[str, Tensor]) -> Tensor:
         """The loss of these values, a scalar."""

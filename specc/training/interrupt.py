@@ -9,12 +9,16 @@ from typing import Any
 
 
 class StopRequest:
-    """While entered, the first signal sets `requested`; a second one acts as it would without."""
+    """While entered, the first signal sets `requested`; a second one acts as it would without.
+
+    A `patient` one takes all signals for the same request: a launcher passes on what the
+    terminal has sent to every process already, and ends those by force that take too long.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, *, patient: bool = False) -> None:
+        self.requested, self.patient = False, patient
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -33,7 +37,8 @@ class StopRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.requested = True
-        self._restore()
+        if not self.patient:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

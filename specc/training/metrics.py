@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -150,7 +151,9 @@ class Metric:
                 raise TrainError("L603", message, argument, hint=takes)
         kept = {k: v for k, v in defaults.items() if k in known}
         try:
-            return cls(**{**kept, **sizes, **given})
+            # Some tell that they keep all rows, which is so for every metric that compares them.
+            with warnings.catch_warnings(action="ignore"):
+                return cls(**{**kept, **sizes, **given})
         except (ValueError, TypeError) as error:
             message = str(error).splitlines()[0].rstrip(".")
             raise TrainError("L603", f"`{self.spec.op}`: {message}") from error

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from specc.training.batches import Batches
 from specc.training.forward import Forward
+from specc.training.ranks import Ranks
 
 
 class _Captured(Exception):  # noqa: N818 - ends a forward pass early, and is no error
@@ -27,8 +28,11 @@ class RunningMoments:
     def add(self, values: Tensor) -> None:
         """Shape: `(n, features)`."""
         values = values.double()
-        count, mean = len(values), values.mean(0)
-        squares = (values - mean).square().sum(0)
+        mean = values.mean(0)
+        self.join(len(values), mean, (values - mean).square().sum(0))
+
+    def join(self, count: int, mean: Tensor, squares: Tensor) -> None:
+        """Count the moments of more rows in."""
         total, delta = self.count + count, mean - self.mean
         self.squares = self.squares + squares + delta.square() * (self.count * count / total)
         self.mean = self.mean + delta * (count / total)
@@ -63,10 +67,20 @@ def _moments(forward: Forward, layer: nn.Module, batches: Batches) -> RunningMom
 
     moments = RunningMoments()
     with torch.no_grad(), layer.register_forward_pre_hook(capture):
-        for batch, _ in batches.ordered():
+        for share in batches.ordered():
             try:
-                forward.values(batch)
+                forward.values(share.batch)
             except _Captured as captured:
                 x: Tensor = captured.args[0]
                 moments.add(x.movedim(1, -1).flatten(0, -2))
-    return moments
+    return _joined(moments, batches.ranks)
+
+
+def _joined(own: RunningMoments, ranks: Ranks) -> RunningMoments:
+    """The moments of all ranks' rows."""
+    if ranks.alone:
+        return own
+    joined = RunningMoments()
+    for count, mean, squares in ranks.gathered((own.count, own.mean.cpu(), own.squares.cpu())):
+        joined.join(count, mean, squares)
+    return joined

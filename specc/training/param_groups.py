@@ -47,7 +47,12 @@ def _weights(module: nn.Module) -> Iterator[Owned]:
         for name, value in layer.named_parameters(recurse=False):
             if value.requires_grad and id(value) not in seen:
                 seen.add(id(value))
-                yield Owned(type(layer).__name__, name, path, value)
+                yield Owned(_class(layer), name, path, value)
+
+
+def _class(layer: nn.Module) -> str:
+    # FSDP puts a class of its own before that of a layer in shards.
+    return next(c.__name__ for c in type(layer).__mro__ if not c.__name__.startswith("FSDP"))
 
 
 def _fits(rule: Mapping[str, Any], owned: Owned) -> bool:

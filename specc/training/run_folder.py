@@ -23,9 +23,10 @@ from specc.training.reporter import EpochRecord, TrainResult
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths inside one run."""
+    """Paths inside one run; of several processes only the first one `writes`."""
 
     path: Path
+    writes: bool = True
 
     @classmethod
     def create(cls, runs: Path, name: str) -> RunFolder:
@@ -79,18 +80,26 @@ class RunFolder:
 
     def prepare(self, seed: int, labels: Mapping[str, list[Any]]) -> None:
         """Write what is known before the first step."""
-        (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        write_json(self.path / "environment.json", environment(seed))
-        write_json(self.path / "labels.json", labels)
+        if self.writes:
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        self.write("environment.json", environment(seed))
+        self.write("labels.json", labels)
+
+    def write(self, name: str, value: Any) -> None:
+        """Write a JSON file."""
+        if self.writes:
+            write_json(self.path / name, value)
 
     def save_result(self, result: TrainResult) -> None:
         """Write how the run ended."""
         plain = {f.name: getattr(result, f.name) for f in fields(result) if f.name != "labels"}
         names = {"folder": result.folder.name, "weights": result.weights.name}
-        write_json(self.path / "result.json", {**plain, **names})
+        self.write("result.json", {**plain, **names})
 
     def add_metrics(self, record: EpochRecord) -> None:
         """Append one epoch's line, and its times elsewhere."""
+        if not self.writes:
+            return
         place = {"epoch": record.epoch, "step": record.step}
         times = {
             "seconds": round(record.seconds, 3),
@@ -105,7 +114,7 @@ class RunFolder:
         Not by their step: a checkpoint may be of the last step of an epoch before its line.
         """
         for path in (self.metrics, self.times):
-            if path.exists():
+            if self.writes and path.exists():
                 kept = [
                     f"{json.dumps(line)}\n" for line in read_lines(path) if line["epoch"] <= epoch
                 ]

@@ -64,12 +64,14 @@ class Settings:
     """How many steps lie between two checkpoints within an epoch."""
     keep: str = "last"
     precision: str = "float32"
+    memory_format: str = "contiguous_format"
     ema: float | None = None
     init_from: InitFrom | None = None
     compile: str | None = None
 
 
-PLAIN = ("epochs", "steps", "batch_size", "accumulate", "clip_grad_norm", "seed", "precision")
+PLAIN = ("epochs", "steps", "batch_size", "accumulate", "clip_grad_norm", "seed", "precision",
+         "memory_format")  # fmt: skip
 PARSED = (
     "loss", "optimizer", "scheduler", "metrics", "early_stop", "checkpoint", "ema", "init_from",
     "compile",
@@ -77,6 +79,7 @@ PARSED = (
 KNOWN = (*PLAIN, *PARSED, "doc")
 COMPILE = ("model", "step", "auto")
 PRECISIONS = ("float32", "bfloat16", "float16")
+MEMORY_FORMATS = ("contiguous_format", "channels_last")
 
 
 def parse_settings(train: Mapping[str, Any]) -> Settings:
@@ -125,6 +128,7 @@ def _choices(train: Mapping[str, Any]) -> dict[str, Any]:
     for key, value, known in (
         ("compile", found.get("compile", "auto"), COMPILE),
         ("precision", train.get("precision", "float32"), PRECISIONS),
+        ("memory_format", train.get("memory_format", "contiguous_format"), MEMORY_FORMATS),
     ):
         if value not in known:
             hint = did_you_mean(str(value), known) or f"choose from {listed(known)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,13 @@ from specc.training.monitor import Watched, watch
 from specc.training.optimizers import build_optimizer, build_scheduler
 from specc.training.precision import Precision
 from specc.training.problems import Locate, TrainError, nowhere, within
+from specc.training.ranks import ALONE, Ranks
+from specc.training.replicas import Replicas
 from specc.training.settings import NamedOp, Settings, compared
 from specc.training.step import TrainStep
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +40,8 @@ class TrainJob:
     layers whose `mean` and `std` come from the data. The module's weights are its start, so
     whoever built it has seeded torch. `open_folder` makes the run's folder once nothing is
     found wrong. `graph` and `loss_graph`, if given, say which layer makes a value NaN; `base`
-    is what paths in the section are relative to.
+    is what paths in the section are relative to. `ranks` are the processes that share the
+    work, and `mesh` the devices that share the weights, if each is to hold only a part.
     """
 
     module: nn.Module
@@ -51,6 +57,8 @@ class TrainJob:
     graph: Graph | None = None
     loss_graph: Graph | None = None
     base: Path = Path()
+    ranks: Ranks = ALONE
+    mesh: DeviceMesh | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +77,14 @@ class Setup:
     step: TrainStep
     ema: Ema | None
     confusion: Metric | None
+    weights: Replicas
 
 
 def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
-    """Build everything; raises `TrainError` with the pointer inside `train`."""
+    """Build everything; raises `TrainError` with the pointer inside `train`.
+
+    Ranks don't talk here, so that one that fails leaves no other waiting.
+    """
     module, loss_module = job.module.to(job.device), job.loss_module.to(job.device)
     precision = Precision(settings.precision, torch.device(job.device))
     forward = Forward(
@@ -81,13 +93,18 @@ def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
         tuple(info.name for info in job.interface.inputs),
         tuple(name for name, _ in job.interface.outputs),
         tuple(job.loss_inputs),
-        Compiled(module, note, module) if settings.compile == "model" else None,
+        memory_format=_memory_format(job, settings),
     )
+    _check_shares(job, settings)
     parts, columns = job.dataset.parts, job.dataset.columns
-    batches = batches_of(parts["train"], columns, settings.batch_size, job.device)
+    batches = batches_of(parts["train"], columns, settings.batch_size, job.device, job.ranks)
     size = evaluation_batch_size(batches.bytes_per_row, settings.batch_size)
-    evaluation = {name: batches_of(part, columns, size, job.device) for name, part in parts.items()}
+    evaluation = {
+        name: batches_of(part, columns, size, job.device, job.ranks) for name, part in parts.items()
+    }
     values = _tried(forward, batches)
+    weights = _weights(job)
+    forward = replace(forward, trained=_trained(weights, settings, note))
     metrics = _metrics(job, settings, forward, values)
     with within("checkpoint"):
         watched = watch(settings.checkpoint, "val" in parts, metrics)
@@ -96,15 +113,58 @@ def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
         with within("early_stop"):
             patience = watch(settings.early_stop.monitor, "val" in parts, metrics)
     optimizer = build_optimizer(module, settings.optimizer)
-    if precision.scaler and isinstance(optimizer, torch.optim.LBFGS):
-        raise TrainError("L603", "`LBFGS` can't be used with `float16`", "precision")
+    if isinstance(optimizer, torch.optim.LBFGS):
+        if precision.scaler:
+            raise TrainError("L603", "`LBFGS` can't be used with `float16`", "precision")
+        if not job.ranks.alone:
+            message = "`LBFGS` takes a step by the loss of all rows, which no process has"
+            raise TrainError("L603", message, "optimizer")
     return Setup(
         settings, forward, batches, evaluation, metrics, watched, patience, optimizer,
         _scheduler(optimizer, settings, watched),
-        TrainStep(forward, optimizer, precision, settings.clip_grad_norm),
+        TrainStep(forward, optimizer, precision, settings.clip_grad_norm, weights),
         Ema(module, settings.ema) if settings.ema else None,
-        confusion_matrix(job.train.get("loss"), values),
+        confusion_matrix(job.train.get("loss"), values), weights,
     )  # fmt: skip
+
+
+def _memory_format(job: TrainJob, settings: Settings) -> torch.memory_format | None:
+    """The format of images, in which the weights of convolutions are put; raises `TrainError`."""
+    if settings.memory_format != "channels_last":
+        return None
+    if job.mesh is not None:
+        message = "weights in shards can't be `channels_last`"
+        raise TrainError("L603", message, "memory_format")
+    job.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return torch.channels_last
+
+
+def _check_shares(job: TrainJob, settings: Settings) -> None:
+    """Raises `TrainError` L603 or D506 where a process would have no row."""
+    ranks = job.ranks.size
+    if settings.batch_size < ranks:
+        message = f"a batch of {settings.batch_size} can't be shared by {ranks} processes"
+        raise TrainError(
+            "L603", message, "batch_size", hint="it is the size of all shares together"
+        )
+    for part, rows in job.dataset.rows.items():
+        if rows < ranks:
+            message = f"the `{part}` part has {rows} rows, fewer than there are processes, {ranks}"
+            raise TrainError("D506", message, "data", "split").rooted()
+
+
+def _weights(job: TrainJob) -> Replicas:
+    if job.mesh is None:
+        return Replicas(job.module, job.ranks)
+    from specc.training.shards import Shards
+
+    return Shards(job.module, job.ranks, job.mesh)
+
+
+def _trained(weights: Replicas, settings: Settings, note: Note) -> Callable[..., Any] | None:
+    if settings.compile == "model":
+        return Compiled(weights.call, note, weights.call)
+    return None if weights.ranks.alone else weights.call
 
 
 def _metrics(
@@ -126,7 +186,7 @@ def _metrics(
 
 def _tried(forward: Forward, batches: Batches) -> dict[str, Tensor]:
     """The values of a first batch, so that what doesn't fit is found before training."""
-    batch, _ = next(batches.ordered())
+    batch = next(batches.ordered()).batch
     forward.module.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):

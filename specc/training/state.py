@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from specc.training.ranks import ALONE, Ranks
+
 
 @dataclass
 class Best:
@@ -69,10 +71,11 @@ class LossSum:
     """Losses of steps that are still on the device, added up without waiting for each one.
 
     They are added one by one in the order of the steps, so that the sum doesn't depend on
-    when it was asked for.
+    when it was asked for. Each rank adds its own, and their mean is what counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
         self._losses: list[Tensor] = []
         self._rows: list[int] = []
         self.drained = 0
@@ -87,7 +90,8 @@ class LossSum:
     def drain(self, total: float) -> float:
         """`total` and the sum over rows of what came since the last call."""
         if self._losses:
-            losses = torch.stack(self._losses).tolist()
+            own = torch.stack(self._losses)
+            losses = own.tolist() if self._ranks.alone else self._means(own).tolist()
             for loss, rows in zip(losses, self._rows, strict=True):
                 if self.first_bad is None and not math.isfinite(loss):
                     self.first_bad = self.drained
@@ -96,3 +100,6 @@ class LossSum:
             self._losses.clear()
             self._rows.clear()
         return total
+
+    def _means(self, own: Tensor) -> Tensor:
+        return self._ranks.summed(own.double()) / self._ranks.size

@@ -7,33 +7,35 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from specc.training.batches import Batch
+from specc.training.batches import Share
 from specc.training.forward import Forward
 from specc.training.precision import Precision
+from specc.training.replicas import Replicas
 
-Group = Sequence[tuple[Batch, int]]
-"""The batches whose gradients make one step, with their numbers of rows."""
+Group = Sequence[Share]
+"""This rank's shares of the batches whose gradients make one step."""
 
 
 class TrainStep:
     """Lowers the loss of a group of batches by one step of the optimizer.
 
-    Each batch counts by its rows, so that `accumulate` gives the gradient that one large
-    batch would.
+    Each share of a batch counts by its rows, so that `accumulate` and any number of ranks
+    give the gradient that one large batch would.
     """
 
     def __init__(
         self, forward: Forward, optimizer: torch.optim.Optimizer, precision: Precision,
-        clip_grad_norm: float | None,
+        clip_grad_norm: float | None, weights: Replicas,
     ) -> None:  # fmt: skip
         self.forward, self.optimizer, self.precision = forward, optimizer, precision
+        self.weights, self.ranks = weights, weights.ranks.size
         self.clip_grad_norm = clip_grad_norm
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._clip = self.clip if clip_grad_norm is not None else None
         self._needs_closure = isinstance(optimizer, torch.optim.LBFGS)
 
     def __call__(self, group: Group) -> Tensor:
-        """The mean loss of the group before the step, still on the device."""
+        """The loss before the step, still on the device; what counts is the mean over ranks."""
         if self._needs_closure:
             return self._closure_step(group)
         loss = self.gradients(group)
@@ -62,18 +64,20 @@ class TrainStep:
         # What `zero_grad` does, without its bookkeeping.
         for parameter in self.parameters:
             parameter.grad = None
-        if len(group) == 1:
-            loss = self.precision.loss(self.forward, group[0][0])
+        if len(group) == 1 and group[0].rows * self.ranks == group[0].whole:
+            loss = self.precision.loss(self.forward, group[0].batch)
             self.precision.backward(loss)
             return loss.detach()
-        return self._accumulated(group)
+        return self._weighted(group)
 
-    def _accumulated(self, group: Group) -> Tensor:
-        rows = sum(n for _, n in group)
+    def _weighted(self, group: Group) -> Tensor:
+        rows = sum(share.whole for share in group)
         total = None
-        for batch, n in group:
-            part = self.precision.loss(self.forward, batch) * (n / rows)
-            self.precision.backward(part)
+        for share in group:
+            with self.weights.summing(last=share is group[-1]):
+                loss = self.precision.loss(self.forward, share.batch)
+                part = loss * (share.rows * self.ranks / rows)
+                self.precision.backward(part)
             total = part.detach() if total is None else total + part.detach()
         assert total is not None
         return total

@@ -5,24 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 
-from specc.diagnostics.model import SpeccError
-from specc.runtime.atomic import write_json
+from specc.diagnostics.model import Diagnostic, SpeccError
 from specc.training.blame import Blame, Replay
-from specc.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from specc.training.checkpoint import save_weights
 from specc.training.confusion import NAME as CONFUSION
 from specc.training.course import Course
 from specc.training.evaluate import evaluate
 from specc.training.init_from import load_initial
 from specc.training.interrupt import StopRequest
 from specc.training.normalization import fit_normalization
+from specc.training.pace import Pace
 from specc.training.page import write_page
 from specc.training.problems import TrainError
+from specc.training.ranks import lost_another
 from specc.training.reporter import (
     EpochRecord,
     Progress,
@@ -36,25 +38,38 @@ from specc.training.run_folder import RunFolder
 from specc.training.settings import parse_settings
 from specc.training.setup import TrainJob, build_setup
 
-REPORT_SECONDS = 0.25
-SAVE_SECONDS = 300.0
-"""Within an epoch, a checkpoint is due this long after the last one."""
-
 
 def train(job: TrainJob, reporter: Reporter | None = None, *, resume: bool = False) -> TrainResult:
     """Train a model; with `resume`, from the run folder's last checkpoint if it has one.
 
     The folder is opened only once settings and data are found to be good. Stops after the
-    current step on the first Ctrl-C or SIGTERM. Raises `SpeccError` with codes L602 to L612.
+    current step on the first Ctrl-C or SIGTERM. Raises `SpeccError` with codes L602 to L613.
     """
+    ranks = job.ranks
+    reporter = reporter if reporter and ranks.is_first else Silent()
+    with _told_as_found(job), StopRequest(patient=not ranks.alone) as stop, ExitStack() as stack:
+        path = None
+        with ranks.agreed():
+            trainer = Trainer(job, reporter, stop)
+            if ranks.is_first:
+                path = job.open_folder()
+                stack.enter_context(RunFolder(path).in_use())
+        path = ranks.from_first(path)
+        assert path is not None
+        return trainer.run(RunFolder(path, writes=ranks.is_first), resume=resume)
+
+
+@contextmanager
+def _told_as_found(job: TrainJob) -> Iterator[None]:
     try:
-        with StopRequest() as stop:
-            trainer = Trainer(job, reporter or Silent(), stop)
-            folder = RunFolder(job.open_folder())
-            with folder.in_use():
-                return trainer.run(folder, resume=resume)
+        yield
     except TrainError as problem:
         raise SpeccError([problem.under("train").diagnostic(job.locate)]) from problem.__cause__
+    except RuntimeError as error:
+        if job.ranks.alone or not lost_another(error):
+            raise
+        lost = SpeccError([Diagnostic("L613", "another process of this run has ended")])
+        raise job.ranks.told_once(lost) from error
 
 
 class Trainer:
@@ -63,15 +78,16 @@ class Trainer:
     folder: RunFolder
 
     def __init__(self, job: TrainJob, reporter: Reporter, stop: StopRequest) -> None:
-        self.job, self.reporter, self.stop = job, reporter, stop
+        self.job, self.reporter, self.ranks = job, reporter, job.ranks
         self.settings = parse_settings(job.train)
         start = self.settings.init_from
         self.initial = load_initial(job.module, start, job.base) if start else None
         torch.manual_seed(self.settings.seed)
         self.setup = build_setup(job, self.settings, reporter.on_note)
         self.course = Course(self.setup, reporter.on_note)
+        self.pace = Pace(job.ranks, stop)
         self.scores: dict[str, Scores] = {}
-        self._started = self._saved = time.perf_counter()
+        self._started = time.perf_counter()
         self._kept = 0  # the step of the last checkpoint
         self._watched: list[float] = []  # what the scheduler was told since then
         self._training_seconds, self._trained_rows = 0.0, 0
@@ -79,6 +95,7 @@ class Trainer:
     def run(self, folder: RunFolder, *, resume: bool = False) -> TrainResult:
         """Train to the end."""
         self.folder = folder
+        self.course.join()
         folder.prepare(self.settings.seed, self.job.dataset.labels)
         if not (resume and self._restore()):
             self._begin()
@@ -101,12 +118,13 @@ class Trainer:
         loaded = self.initial.loaded if self.initial else ()
         if self.initial:
             self.reporter.on_note(str(self.initial))
-            write_json(self.folder.path / "init_from.json", self.initial.as_json())
+            self.folder.write("init_from.json", self.initial.as_json())
         # Statistics that came with the weights fit them, not this data.
         fresh = [path for path in self.job.fit_layers if f"{path}.mean" not in loaded]
         fit_normalization(self.setup.forward, fresh, self.setup.evaluation["train"])
         if self.setup.ema:
             self.setup.ema.restart()
+        self.course.draw_from()
         self._save()
 
     def _reason_to_stop(self) -> str | None:
@@ -117,7 +135,7 @@ class Trainer:
             return "finished"
         if settings.early_stop and state.patience.stale >= settings.early_stop.patience:
             return "early_stop"
-        return "interrupted" if self.stop.requested else None
+        return "interrupted" if self.pace.stopping else None
 
     def _plan(self) -> RunPlan:
         parameters = sum(p.numel() for p in self.job.module.parameters())
@@ -134,14 +152,16 @@ class Trainer:
         course, state = self.course, self.course.state
         started, first_row = time.perf_counter(), state.rows
         self._reported = self._epoch_started = (started, first_row)
+        self.pace.begin(state.step)
         with self._step_errors():
             for group in course.groups():
                 course.advance(group)
-                if time.perf_counter() - self._reported[0] > REPORT_SECONDS:
+                due = self.pace.look(state.step)
+                if due.report:
                     self._report()
-                if self._is_due():
+                if due.save or self._is_due():
                     self._save()
-                if self.stop.requested or state.step == self.settings.steps:
+                if self.pace.stopping or state.step == self.settings.steps:
                     break
         self._training_seconds += time.perf_counter() - started
         self._trained_rows += state.rows - first_row
@@ -152,6 +172,8 @@ class Trainer:
         try:
             yield
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            if not self.ranks.alone and lost_another(error):
+                raise
             message = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             step = self.course.state.step + 1
             raise TrainError("L611", f"step {step} failed: {message}") from error
@@ -170,20 +192,19 @@ class Trainer:
             state.epoch + 1, state.step, self.course.steps, self._epoch_loss(), speed
         )
         self.reporter.on_step(progress)
-        if now - self._saved > SAVE_SECONDS:
-            self._save()
 
     def _epoch_loss(self) -> float:
         """The mean loss of the epoch so far; raises `TrainError` L605 if it is not finite."""
         loss = self.course.mean_loss()
         if not math.isfinite(loss):
-            raise self._diverged("loss", loss)
+            raise self.ranks.told_once(self._diverged("loss", loss))
         return loss
 
     # ── between epochs ──────────────────────────────────────────────────────────────────────
 
     def _end_epoch(self) -> None:
         self._record()
+        self.pace.look(self.course.state.step, now=True)
         self._watched.append(self.setup.watched.value(self.scores))
         self.course.end_epoch(self._watched[-1])
         if self.course.state.epoch % self.settings.every == 0 or self._reason_to_stop():
@@ -194,6 +215,7 @@ class Trainer:
         state, setup, epoch = self.course.state, self.setup, self.course.state.epoch + 1
         self.scores = {"train": {"loss": self._epoch_loss()}}
         with setup.ema.applied() if setup.ema else nullcontext():
+            setup.weights.settle()
             if "val" in setup.evaluation:
                 val = evaluate(setup.forward, setup.evaluation["val"], setup.metrics)
                 self.scores["val"] = val
@@ -214,14 +236,18 @@ class Trainer:
         paths += [self.folder.epoch(epoch)] if self.settings.keep == "all" else []
         if paths:
             self._check_weights()
-        for path in paths:
-            save_weights(path, self.job.module.state_dict())
+            self._write_weights(*paths)
+
+    def _write_weights(self, *paths: Path) -> None:
+        weights = self.setup.weights.whole()
+        for path in paths if self.folder.writes else ():
+            save_weights(path, weights)
 
     # ── what is not finite ──────────────────────────────────────────────────────────────────
 
     def _check_weights(self) -> None:
         if not self.course.is_finite:
-            raise self._diverged("a weight", None)
+            raise self.ranks.told_once(self._diverged("a weight", None))
 
     def _diverged(self, what: str, loss: float | None) -> TrainError:
         course = self.course
@@ -241,7 +267,7 @@ class Trainer:
 
     def _blame(self, failed: int | None) -> Blame | None:
         graph, loss_graph = self.job.graph, self.job.loss_graph
-        if graph is None or loss_graph is None:
+        if graph is None or loss_graph is None or self.setup.weights.sharded:
             return None
         self.reporter.on_note("looking for the first value that is not finite")
         replay = Replay(self.course, self._go_back, tuple(self._watched), graph, loss_graph)
@@ -255,11 +281,13 @@ class Trainer:
 
     def _save(self) -> None:
         self._check_weights()
+        self.setup.weights.settle()
         plain = {
             **self.course.snapshot(), "rows": self.job.dataset.rows, "scores": self.scores,
         }  # fmt: skip
-        save_checkpoint(self.folder.last, self.job.module.state_dict(), plain)
-        self._saved, self._kept = time.perf_counter(), self.course.state.step
+        self.setup.weights.save(self.folder.last, plain)
+        self.pace.saved()
+        self._kept = self.course.state.step
         self._watched.clear()
 
     def _restore(self) -> bool:
@@ -271,14 +299,15 @@ class Trainer:
         return True
 
     def _go_back(self) -> bool:
-        loaded = load_checkpoint(self.folder.last, torch.device(self.job.device))
-        if loaded is None:
+        setup = self.setup
+        plain = setup.weights.load(self.folder.last, setup.optimizer, self.course.snapshot)
+        if plain is None:
             return False
-        weights, plain = loaded
-        if plain["rows"] != self.job.dataset.rows:
-            message = f"the data has {self.job.dataset.rows} rows and had {plain['rows']}"
-            raise TrainError("L608", message)
-        self.course.restore(weights, plain)
+        with self.ranks.agreed():
+            if plain["rows"] != self.job.dataset.rows:
+                message = f"the data has {self.job.dataset.rows} rows and had {plain['rows']}"
+                raise TrainError("L608", message)
+            self.course.restore(plain)
         self.scores = plain["scores"]
         return True
 
@@ -289,14 +318,15 @@ class Trainer:
             self._load_best()
         elif self.setup.ema:
             self.setup.ema.take_over()
-        save_weights(self.folder.weights, self.job.module.state_dict())
+        self._write_weights(self.folder.weights)
         scores: Mapping[str, Scores] = dict(self.scores)
         if reason != "interrupted":
             scores = self._final_scores()
         self.job.module.eval()
         result = self._result(reason, scores)
         self.folder.save_result(result)
-        write_page(self.folder.path)
+        if self.folder.writes:
+            write_page(self.folder.path)
         return result
 
     def _result(self, reason: str, scores: Mapping[str, Scores]) -> TrainResult:
@@ -319,6 +349,7 @@ class Trainer:
         scores: dict[str, Any] = {}
         matrices: dict[str, Any] = {}
         metrics = list(self.setup.metrics)
+        self.setup.weights.settle()
         for part, batches in self.setup.evaluation.items():
             confusion = [self.setup.confusion] if self.setup.confusion else []
             scores[part] = evaluate(self.setup.forward, batches, [*metrics, *confusion])
@@ -328,9 +359,9 @@ class Trainer:
             target = self.setup.confusion.target
             labels = self.job.dataset.labels.get(target)
             found = {"target": target, "labels": labels, "rows_are": "true classes", **matrices}
-            write_json(self.folder.path / "confusion_matrix.json", found)
+            self.folder.write("confusion_matrix.json", found)
         return scores
 
     def _load_best(self) -> None:
-        weights = safetensors.torch.load_file(self.folder.best, str(self.job.device))
-        load_weights(self.job.module, weights)
+        own = self.folder.writes
+        self.setup.weights.put(safetensors.torch.load_file(self.folder.best) if own else None)

@@ -64,3 +64,9 @@ def all_finite(tensors: Mapping[str, Tensor]) -> bool:
     """Whether no floating-point value is NaN or infinite."""
     flags = [t.isfinite().all() for t in tensors.values() if t.is_floating_point()]
     return bool(torch.stack(flags).all()) if flags else True
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's piece of a tensor in shards, in the same memory; a whole tensor itself."""
+    to_local = getattr(tensor, "to_local", None)
+    return to_local() if to_local else tensor

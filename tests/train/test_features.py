@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import specc
-from tests.train.cases import failing
+from tests.train.cases import blobs, failing
 from tests.train.specs import LAYERS, LOSS, Notes, spec, train_part, trained, weights
 
 FROZEN = [{**LAYERS[0], "freeze": True}, *LAYERS[1:]]
@@ -235,3 +236,41 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     with held(first.folder / ".lock"):
         (found,) = failing(lambda: trained(tmp_path, spec({}), resume=first.folder))
     assert found.message == f"another process is training in `{first.folder}`"
+
+
+IMAGES = [
+    {"name": "conv", "op": "Conv2d", "out_channels": 8, "kernel_size": 3},
+    {"name": "flat", "op": "Flatten"},
+    {"name": "fc", "op": "Linear", "out_features": 3},
+]
+
+
+def test_channels_last_lays_images_and_weights_out_and_changes_no_number(tmp_path: Path) -> None:
+    x, label = blobs()
+    images = np.repeat(x, 16, axis=1).reshape(-1, 4, 4, 4)
+
+    def made(**train: Any) -> dict[str, Any]:
+        layers = spec(train, IMAGES)
+        return {**layers, "inputs": {"x": {"shape": ["batch", 4, 4, 4]}}}
+
+    seen: list[bool] = []
+
+    plain = trained(tmp_path, made(), {"x": images, "label": label})
+    original = nn.Conv2d.forward
+
+    def watching(module: nn.Conv2d, value: torch.Tensor) -> torch.Tensor:
+        last = {"memory_format": torch.channels_last}
+        seen.append(value.is_contiguous(**last) and module.weight.is_contiguous(**last))
+        return original(module, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.Conv2d, "forward", watching)
+        last = trained(tmp_path, made(memory_format="channels_last"), {"x": images, "label": label})
+    assert seen and all(seen)
+    for name, value in weights(plain).items():
+        torch.testing.assert_close(weights(last)[name], value)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.Conv2d, "forward", watching)
+        seen.clear()
+        trained(tmp_path, made(), {"x": images, "label": label})
+    assert not any(seen)

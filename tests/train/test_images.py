@@ -97,7 +97,7 @@ def test_the_number_of_channels_is_the_input_s(
 
 def batch_images(data: Dataset, epoch: int, seed: int = 0, first: int = 0) -> torch.Tensor:
     batches = batches_of(data.parts["train"], data.columns, 3)
-    return torch.cat([batch["image"] for batch, _ in batches.epoch(seed, epoch, first)])
+    return torch.cat([batch["image"] for batch, *_ in batches.epoch(seed, epoch, first)])
 
 
 def test_augmented_images_depend_on_seed_epoch_and_row_alone(tmp_path: Path) -> None:
@@ -122,9 +122,9 @@ def test_only_training_batches_are_augmented(tmp_path: Path) -> None:
     pixels = write_images(tmp_path)
     data = images(tmp_path, augment=[{"op": "RandomHorizontalFlip", "p": 1}])
     batches = batches_of(data.parts["train"], data.columns, 5)
-    seen = torch.cat([batch["image"] for batch, _ in batches.ordered()])
+    seen = torch.cat([batch["image"] for batch, *_ in batches.ordered()])
     np.testing.assert_array_equal(seen.numpy(), pixels.astype(np.float32))
-    (batch, _) = next(batches.epoch(0, 0))
+    (batch, *_) = next(batches.epoch(0, 0))
     assert (batch["image"][:, 1, :, 0] > batch["image"][:, 1, :, -1]).all()
 
 

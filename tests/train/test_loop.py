@@ -118,7 +118,7 @@ def test_accumulated_batches_give_the_step_of_one_large_batch(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("rows", "size", "sizes"),
-    [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (8, 4, [4, 4]), (1, 4, [1]), (5, 1, [1, 1, 1, 2])],
+    [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (8, 4, [4, 4]), (1, 4, [1]), (5, 1, [1, 1, 1, 1, 1])],
 )
 def test_every_row_is_in_one_batch_and_no_batch_is_left_with_one(
     rows: int, size: int, sizes: list[int]
@@ -127,18 +127,18 @@ def test_every_row_is_in_one_batch_and_no_batch_is_left_with_one(
     batches = Batches({"x": np.arange(rows, dtype=np.uint8)}, column, size)
     for epoch in range(2):
         seen = list(batches.epoch(0, epoch))
-        assert [n for _, n in seen] == sizes
-        together = torch.cat([batch["x"] for batch, _ in seen])
+        assert [share.rows for share in seen] == [share.whole for share in seen] == sizes
+        together = torch.cat([batch["x"] for batch, *_ in seen])
         assert together.dtype == torch.float32
         assert sorted(together.tolist()) == list(range(rows))
     tail = list(batches.epoch(0, 1, first=1))
-    assert all(torch.equal(a["x"], b["x"]) for (a, _), (b, _) in zip(tail, seen[1:], strict=True))
+    assert all(torch.equal(a["x"], b["x"]) for (a, *_), (b, *_) in zip(tail, seen[1:], strict=True))
 
 
 def test_small_chunks_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     def batches() -> Iterator[list[float]]:
         made = Batches({"x": np.arange(50.0)}, {"x": ColumnSpec("x", "x", "float64")}, 4)
-        return (batch["x"].tolist() for batch, _ in made.epoch(3, 1))
+        return (batch["x"].tolist() for batch, *_ in made.epoch(3, 1))
 
     whole = list(batches())
     monkeypatch.setattr("specc.training.batches.CHUNK_BYTES", 100)
@@ -195,7 +195,7 @@ def test_checkpoints_come_every_so_many_epochs(
     def noting(*arguments: Any) -> None:
         saved.append(arguments[2]["loop"]["epoch"])
 
-    monkeypatch.setattr("specc.training.trainer.save_checkpoint", noting)
+    monkeypatch.setattr("specc.training.replicas.save_checkpoint", noting)
     run(tmp_path, {**PLAIN, "epochs": 5, "checkpoint": {"every": 2}})
     assert saved == [0, 2, 4, 5]
 
@@ -288,7 +288,7 @@ def test_lbfgs_gets_its_closure(tmp_path: Path) -> None:
 
 
 def test_a_reporter_hears_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("specc.training.trainer.REPORT_SECONDS", -1.0)
+    monkeypatch.setattr("specc.training.pace.REPORT_SECONDS", -1.0)
 
     class Listener(Silent):
         def __init__(self) -> None:

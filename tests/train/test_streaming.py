@@ -80,7 +80,7 @@ def part(data: Dataset, name: str) -> dict[str, np.ndarray]:
 
 def order(data: Dataset, epoch: int, *, seed: int = 0, first: int = 0, size: int = 16) -> list[int]:
     batches = batches_of(data.parts["train"], data.columns, size)
-    return [int(n) for batch, _ in batches.epoch(seed, epoch, first) for n in batch["n"]]
+    return [int(n) for batch, *_ in batches.epoch(seed, epoch, first) for n in batch["n"]]
 
 
 def test_streamed_rows_are_those_in_memory(tmp_path: Path, kind: str) -> None:
@@ -170,7 +170,7 @@ def test_the_label_of_a_batch_stays_with_its_row(tmp_path: Path, kind: str) -> N
     source = table()
     words, values = source["word"].to_pylist(), source["a"].to_numpy().astype(np.float32)
     batches = batches_of(data.parts["train"], data.columns, 32)
-    for batch, _ in batches.epoch(0, 0):
+    for batch, *_ in batches.epoch(0, 0):
         for n, label, x in zip(batch["n"], batch["label"], batch["x"], strict=True):
             assert data.labels["label"][label] == words[n]
             assert x[0] == torch.tensor(values[n])

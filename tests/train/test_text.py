@@ -89,13 +89,13 @@ def test_batches_hold_the_rows_of_one_window(tmp_path: Path) -> None:
     data = text(tmp_path, split={"train": 1.0})
     batches = batches_of(data.parts["train"], data.columns, 10)
     whole = list(batches.epoch(0, 1))
-    assert sum(n for _, n in whole) == len(rows(data, "train"))
-    for batch, _ in whole:
+    assert sum(share.rows for share in whole) == len(rows(data, "train"))
+    for batch, *_ in whole:
         assert batch["tokens"].dtype == torch.int64
         assert torch.equal(batch["tokens"][:, 1:], batch["targets"][:, :-1])
-    tail = [batch for batch, _ in batches.epoch(0, 1, first=4)]
+    tail = [batch for batch, *_ in batches.epoch(0, 1, first=4)]
     assert all(
-        torch.equal(a["tokens"], b["tokens"]) for a, (b, _) in zip(tail, whole[4:], strict=True)
+        torch.equal(a["tokens"], b["tokens"]) for a, (b, *_) in zip(tail, whole[4:], strict=True)
     )
 
 

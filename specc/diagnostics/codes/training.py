@@ -108,4 +108,24 @@ ENTRIES = (
             "init_from": { "path": "runs/base/20260101-120000", "match": "matched" }
         """,
     ),
+    Code(
+        "L613",
+        "another process ended",
+        """
+        Several processes train this model, and one of them is gone: it failed, which it says
+        itself, or it was killed. None can go on alone. The last checkpoint is kept, and
+        `specc train --resume` goes on from it, with the same number of devices or another.
+        """,
+    ),
+    Code(
+        "L614",
+        "devices not available",
+        """
+        `--devices` asks for more devices than this machine has, or `--shard` for sharing the
+        weights without a group of processes. On a CPU any number of processes can be asked for.
+
+            specc train spec.json --devices 2
+            torchrun --nproc-per-node=2 -m specc train spec.json
+        """,
+    ),
 )
