@@ -33,7 +33,7 @@ def evaluate(forward: Forward, batches: Batches, metrics: Sequence[Metric]) -> d
     total = torch.zeros((), dtype=torch.float64, device=batches.device)
     for share in batches.ordered():
         values = forward.values(share.batch)
-        total.add_(forward.loss(values), alpha=share.rows)
+        total.add_(forward.loss(values), alpha=forward.part(share.rows, share.whole) * share.whole)
         for metric in metrics:
             metric.update(values)
     loss = batches.ranks.summed(total).item() / batches.rows

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ class Forward:
     """What training calls in place of `module`: compiled, or with gradients exchanged."""
     memory_format: torch.memory_format | None = None
     """How images, inputs of four axes, lie in memory; None leaves them as they are."""
+    adds_up: bool = False
+    """Whether the loss of a batch is the sum over its rows, as by `reduction: sum`."""
 
     def values(self, batch: Batch) -> dict[str, Tensor]:
         """The batch and the model's outputs, which win where names are the same."""
@@ -43,3 +46,14 @@ class Forward:
         """The loss of these values, a scalar."""
         loss: Tensor = self.loss_module(**{name: values[name] for name in self.loss_inputs})
         return loss
+
+    def part(self, rows: int, whole: int) -> float:
+        """What some rows count in the loss of all: a mean by their share, a sum in full."""
+        return 1.0 if self.adds_up else rows / whole
+
+    def with_kind_of_loss(self, values: Mapping[str, Tensor]) -> Forward:
+        """Itself, once it is known from the loss of these values, and of them twice, what it is."""
+        twice = {name: torch.cat([value, value]) for name, value in values.items()}
+        once, double = self.loss(values).item(), self.loss(twice).item()
+        adds_up = once != 0 and math.isclose(double, 2 * once, rel_tol=1e-3)
+        return replace(self, adds_up=adds_up)

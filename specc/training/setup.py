@@ -104,6 +104,8 @@ def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
     }
     values = _tried(forward, batches)
     weights = _weights(job)
+    if settings.accumulate > 1 or not job.ranks.alone:
+        forward = _with_kind_of_loss(forward, values)
     forward = replace(forward, trained=_trained(weights, settings, note))
     metrics = _metrics(job, settings, forward, values)
     with within("checkpoint"):
@@ -126,6 +128,15 @@ def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
         Ema(module, settings.ema) if settings.ema else None,
         confusion_matrix(job.train.get("loss"), values), weights,
     )  # fmt: skip
+
+
+@torch.no_grad()
+def _with_kind_of_loss(forward: Forward, values: Mapping[str, Tensor]) -> Forward:
+    forward.loss_module.eval()
+    try:
+        return forward.with_kind_of_loss(values)
+    except (RuntimeError, ValueError, IndexError, TypeError):  # it wants as many rows as there are
+        return forward
 
 
 def _memory_format(job: TrainJob, settings: Settings) -> torch.memory_format | None:

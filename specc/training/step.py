@@ -64,7 +64,7 @@ class TrainStep:
         # What `zero_grad` does, without its bookkeeping.
         for parameter in self.parameters:
             parameter.grad = None
-        if len(group) == 1 and group[0].rows * self.ranks == group[0].whole:
+        if len(group) == 1 and self._weight(group[0], group[0].whole) == 1:
             loss = self.precision.loss(self.forward, group[0].batch)
             self.precision.backward(loss)
             return loss.detach()
@@ -76,8 +76,12 @@ class TrainStep:
         for share in group:
             with self.weights.summing(last=share is group[-1]):
                 loss = self.precision.loss(self.forward, share.batch)
-                part = loss * (share.rows * self.ranks / rows)
+                part = loss * self._weight(share, rows)
                 self.precision.backward(part)
             total = part.detach() if total is None else total + part.detach()
         assert total is not None
         return total
+
+    def _weight(self, share: Share, rows: int) -> float:
+        """Of a share's loss in that of `rows`, before gradients are averaged over the ranks."""
+        return self.forward.part(share.rows, rows) * self.ranks

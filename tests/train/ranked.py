@@ -12,7 +12,7 @@ import numpy as np
 
 from specc.training.ranks import joined
 from tests.train.cases import blobs
-from tests.train.specs import LAYERS, Notes, spec, trained
+from tests.train.specs import LAYERS, LOSS, Notes, spec, trained
 
 SPREAD = [{"name": "norm", "op": "Normalization", "stats": "data"}, *LAYERS]
 UNUSED = [
@@ -31,6 +31,7 @@ CLASSES = {
     name: {"op": name, "from": ["logits", "label"]}
     for name in ("accuracy", "f1_score", "auroc", "average_precision", "cohen_kappa")
 }
+SUM = {**LOSS, "reduction": "sum"}
 ADAMW = {"op": "AdamW", "lr": 0.01}
 REGRESSION = {
     name: {"op": name, "from": ["logits", "label"]}
@@ -74,6 +75,7 @@ def scenarios(folder: Path) -> Mapping[str, tuple[dict[str, Any], dict[str, Any]
     return {
         "plain": (spec({"metrics": CLASSES, "epochs": 3, "batch_size": 15}), {}),
         "twice": (spec(twice, SPREAD), {}),
+        "summed": (spec({"batch_size": 15, "optimizer": {"op": "SGD", "lr": 0.003}}, loss=SUM), {}),
         "regression": (regression(), {}),
         "unused": (spec({"optimizer": ADAMW}, UNUSED), {}),
         "streamed": (streamed(folder), {}),

@@ -274,3 +274,17 @@ def test_channels_last_lays_images_and_weights_out_and_changes_no_number(tmp_pat
         seen.clear()
         trained(tmp_path, made(), {"x": images, "label": label})
     assert not any(seen)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_accumulated_batches_count_as_the_loss_says(tmp_path: Path, reduction: str) -> None:
+    """142 rows, the last batch with fewer of them; each step has all rows."""
+
+    def end(**train: Any) -> dict[str, torch.Tensor]:
+        rate = {"optimizer": {"op": "SGD", "lr": 0.1 if reduction == "mean" else 0.001}}
+        made = spec({**rate, **train}, loss={**LOSS, "reduction": reduction})
+        return weights(trained(tmp_path, made))
+
+    large, small = end(batch_size=142), end(batch_size=50, accumulate=3)
+    for name, value in large.items():
+        torch.testing.assert_close(small[name], value, rtol=1e-5, atol=1e-6)

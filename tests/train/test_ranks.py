@@ -29,7 +29,7 @@ from tests.train.test_loop import lines
 RANKS = 2
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}"]
 NAMES = [
-    "plain", "twice", "regression", "unused", "streamed", "bfloat16", "compiled",
+    "plain", "twice", "summed", "regression", "unused", "streamed", "bfloat16", "compiled",
     "shards, whole", "shards, parts", "shards, twice",
 ]  # fmt: skip
 
