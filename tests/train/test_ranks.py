@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -215,6 +216,24 @@ def test_too_few_rows_for_the_ranks_are_refused(tmp_path: Path) -> None:
     assert "a batch of 2 can't be shared by 3 processes" in errors
     _, errors = ended(started(digits(tmp_path, 1), "--shard"), 2)
     assert "L614" in errors
+
+
+@pytest.mark.slow
+def test_machines_that_share_no_disk_train_together(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    nodes = [digits(tmp_path / str(node), 2) for node in range(2)]
+    call = [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
+        "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}", "--rdzv-id=1",
+        "-m", "specc", "train", "spec.json",
+    ]  # fmt: skip
+    both = [subprocess.Popen(call, cwd=node, text=True, stdout=subprocess.PIPE) for node in nodes]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(text.count("finished after 2 epochs") for text in said) == [0, 1]
+    assert len([node for node in nodes if (node / "runs").exists()]) == 1
 
 
 # ── parts ───────────────────────────────────────────────────────────────────────────────────────
