@@ -15,7 +15,6 @@ from specc.cli.options import (
     FINE,
     Commands,
     Output,
-    is_launched,
     runs_folder,
     setting,
     shared,
@@ -23,6 +22,7 @@ from specc.cli.options import (
     spec_or_default,
 )
 from specc.cli.resuming import model_and_run
+from specc.runtime.launched import is_launched
 
 EPILOG = "Exit codes: 0 fine; 1 a proof or a run failed; 2 the spec or the usage is wrong."
 

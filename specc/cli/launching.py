@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from specc.cli.options import BAD, FAILED, FINE, Output, is_launched
+from specc.cli.options import BAD, FAILED, FINE, Output
 from specc.diagnostics.model import Diagnostic, SpeccError
+from specc.runtime.launched import is_launched
 
 
 def launch(devices: int, device: str, arguments: Sequence[str], out: Output) -> int:

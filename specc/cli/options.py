@@ -15,12 +15,10 @@ import click
 
 from specc.diagnostics.model import Diagnostic, SpeccError
 from specc.diagnostics.render import render_summary, render_text, to_json
+from specc.runtime.launched import is_launched
 
 FINE, FAILED, BAD = 0, 1, 2
 """Exit codes: all is well; a proof or a run failed; the spec or the usage is wrong."""
-
-LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What a launcher such as torchrun puts into the environment of each process."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -57,11 +55,6 @@ class Output:
         color = sys.stderr.isatty()
         click.echo(render_text(diagnostics, color=color).rstrip("\n"), err=True)
         click.echo(f"\n{render_summary(diagnostics)}", err=True)
-
-
-def is_launched() -> bool:
-    """Whether a launcher started this process as one of several."""
-    return all(name in os.environ for name in LAUNCHED)
 
 
 class Commands(click.Group):

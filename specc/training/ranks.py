@@ -13,10 +13,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from specc.diagnostics.model import Diagnostic, SpeccError
+from specc.runtime.launched import is_launched
 
 T = TypeVar("T")
-LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What a launcher such as torchrun puts into the environment of each process."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,8 @@ class Ranks:
             problem = error
         failed = self.gathered(problem is not None)
         if any(failed):
-            assert problem is not None or not failed[self.rank]
-            raise problem if failed.index(True) == self.rank and problem else Told from problem
+            tells = failed.index(True) == self.rank
+            raise problem if problem and tells else Told from problem
 
     def told_once(self, error: Exception) -> BaseException:
         """What to raise for an error that every rank has: the first one tells it."""
@@ -120,7 +119,7 @@ def joined(device: str) -> Iterator[Ranks]:
     if dist.is_available() and dist.is_initialized():
         yield Ranks(dist.get_rank(), dist.get_world_size())
         return
-    if not all(name in os.environ for name in LAUNCHED):
+    if not is_launched():
         yield ALONE
         return
     on_gpu = device.startswith("cuda")

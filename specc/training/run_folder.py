@@ -78,11 +78,13 @@ class RunFolder:
                 raise TrainError("L608", f"another process is training in `{self.path}`")
             yield
 
-    def prepare(self, seed: int, labels: Mapping[str, list[Any]]) -> None:
+    def prepare(
+        self, seed: int, placed: Mapping[str, Any], labels: Mapping[str, list[Any]]
+    ) -> None:
         """Write what is known before the first step."""
         if self.writes:
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        self.write("environment.json", environment(seed))
+        self.write("environment.json", {**environment(seed), **placed})
         self.write("labels.json", labels)
 
     def write(self, name: str, value: Any) -> None:

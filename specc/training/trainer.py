@@ -38,6 +38,9 @@ from specc.training.run_folder import RunFolder
 from specc.training.settings import parse_settings
 from specc.training.setup import TrainJob, build_setup
 
+TELL_SECONDS = 2.0
+"""A rank tells its error after this time, if the first one has not found the same and ended all."""
+
 
 def train(job: TrainJob, reporter: Reporter | None = None, *, resume: bool = False) -> TrainResult:
     """Train a model; with `resume`, from the run folder's last checkpoint if it has one.
@@ -64,6 +67,8 @@ def _told_as_found(job: TrainJob) -> Iterator[None]:
     try:
         yield
     except TrainError as problem:
+        if not job.ranks.is_first:
+            time.sleep(TELL_SECONDS)
         raise SpeccError([problem.under("train").diagnostic(job.locate)]) from problem.__cause__
     except RuntimeError as error:
         if job.ranks.alone or not lost_another(error):
@@ -96,7 +101,8 @@ class Trainer:
         """Train to the end."""
         self.folder = folder
         self.course.join()
-        folder.prepare(self.settings.seed, self.job.dataset.labels)
+        placed = {"device": str(self.job.device), "processes": self.ranks.size}
+        folder.prepare(self.settings.seed, placed, self.job.dataset.labels)
         if not (resume and self._restore()):
             self._begin()
         self.reporter.on_start(self._plan())

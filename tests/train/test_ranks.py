@@ -202,6 +202,25 @@ def test_what_every_rank_finds_is_told_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_bad_row_that_training_comes_upon_is_told_once(tmp_path: Path) -> None:
+    rows = ["a,b,label", *(f"{i % 7},{i % 5},{i % 3}" for i in range(500)), "1,oops,2"]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    spec = {
+        "specc": 1, "name": "killed", "inputs": {"x": {"shape": ["batch", 2]}},
+        "layers": [{"name": "fc", "op": "Linear", "out_features": 3}], "outputs": {"logits": "fc"},
+        "data": {
+            "source": {"kind": "csv", "path": "t.csv", "memory": False, "buffer": 40},
+            "columns": {"x": {"from": ["a", "b"]}, "label": {"encode": "class"}},
+            "split": {"train": 1.0},
+        },
+        "train": {"loss": {"op": "CrossEntropyLoss", "from": ["logits", "label"]}, "epochs": 1},
+    }  # fmt: skip
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    _, errors = ended(started(tmp_path, "--devices", "2"), 2)
+    assert errors.count("`oops`") == errors.count("error[") == 1 and "Traceback" not in errors
+
+
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_is_blamed_once(tmp_path: Path) -> None:
     folder = digits(tmp_path, 3, optimizer={"op": "SGD", "lr": 1e30}, clip_grad_norm=None,
                     scheduler=None, ema=None)  # fmt: skip
