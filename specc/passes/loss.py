@@ -11,7 +11,7 @@ from specc.ir.graph import Graph, Value
 from specc.ir.types import DType, TensorType
 from specc.passes.layers import new_context
 from specc.passes.part import Part
-from specc.passes.resolve import spec_scope
+from specc.passes.resolve import shape_of, spec_scope
 from specc.passes.scope import POISON, Poison, Scope
 from specc.passes.sources import data_columns
 from specc.spec.model import Spec
@@ -95,8 +95,10 @@ def loss_values(spec: Spec, model: Graph, scope: Scope) -> dict[str, Value | Poi
     batch = _batch(model)
     for name, column in data_columns(spec, model).items():
         if name not in found:
-            shape = scope.evaluate(column.get("shape"), ("data", "columns", name, "shape"))
-            is_known = not isinstance(shape, Poison)
+            shape = None
+            if "shape" in column:
+                shape = shape_of(scope, column["shape"], ("data", "columns", name, "shape"))
+            is_known = shape is not None or "shape" not in column
             found[name] = Value(name, _column_type(column, shape, batch)) if is_known else POISON
     return found
 

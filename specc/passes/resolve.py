@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from specc.diagnostics.model import Diagnostics
-from specc.ir.dims import Dim, as_size, symbol
+from specc.diagnostics.model import Diagnostics, Pointer
+from specc.ir.dims import Dim, Size, as_size, symbol
 from specc.ir.graph import DimInfo, Graph, Value
 from specc.ir.types import DType, TensorType
 from specc.passes.calls import add_lets, build_body
@@ -134,9 +134,19 @@ def _add_dims(spec: Spec, scope: Scope, dims: dict[str, DimInfo]) -> None:
 
 
 def _input(scope: Scope, name: str, info: dict[str, Any]) -> Value | None:
-    pointer = ("inputs", name, "shape")
-    shape = []
-    for i, size in enumerate(info["shape"]):
+    shape = shape_of(scope, info["shape"], ("inputs", name, "shape"))
+    if shape is None:
+        return None
+    if name in scope.constants:
+        at = scope.context.document.span(("inputs", name), key=True)
+        scope.context.error("R303", f"`{name}` is an input and a compile-time value at once", at)
+    return Value(name, TensorType(DType(info.get("dtype", "float32")), tuple(shape)))
+
+
+def shape_of(scope: Scope, raw: list[Any], pointer: Pointer) -> list[Size] | None:
+    """Sizes that are numbers, names of dims, or expressions; `None` (and a finding) for others."""
+    shape: list[Size] = []
+    for i, size in enumerate(raw):
         found = scope.constants.get(size) if isinstance(size, str) else size
         if found is None:
             found = scope.evaluate(size, (*pointer, i))
@@ -147,10 +157,7 @@ def _input(scope: Scope, name: str, info: dict[str, Any]) -> Value | None:
             scope.context.error("T405", fault[0], at, fault[1])
             return None
         shape.append(found)
-    if name in scope.constants:
-        at = scope.context.document.span(("inputs", name), key=True)
-        scope.context.error("R303", f"`{name}` is an input and a compile-time value at once", at)
-    return Value(name, TensorType(DType(info.get("dtype", "float32")), tuple(shape)))
+    return shape
 
 
 def _size_fault(found: Any) -> tuple[str, str] | None:

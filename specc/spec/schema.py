@@ -100,7 +100,7 @@ BLOCK = _object(
 COLUMN = _object(
     {
         "from": LIST_OR_TEXT, "dtype": {"enum": DTYPES},
-        "shape": {"type": "array", "items": _or_expression(POSITIVE)},
+        "shape": {"type": "array", "items": SIZE},
         "encode": {"enum": ["class", "one_hot", "multi_hot"]},
         "missing": {"type": ["string", "number"]}, "doc": TEXT,
     }

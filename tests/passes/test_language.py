@@ -219,8 +219,11 @@ def test_losses_know_lets_and_dims_and_the_shapes_of_columns() -> None:
     y, t = torch.randn(5, 6), torch.randn(5, 6)
     loss = load(source).compile_loss()(y=y, t=t)
     torch.testing.assert_close(loss, torch.nn.functional.mse_loss(y, t))
-    source["data"]["columns"]["t"]["shape"] = ["${wid}"]
-    assert codes(source) == ["E202"]
+    source["data"]["columns"]["t"]["shape"] = ["wide"]
+    torch.testing.assert_close(load(source).compile_loss()(y=y, t=t), loss)
+    for size, code in (("${wid}", "E202"), ("wid", "T405"), ("batch", "T406")):
+        source["data"]["columns"]["t"]["shape"] = [size]
+        assert codes(source) == [code]
 
 
 def test_blocks_that_differ_in_repetition_are_one_class() -> None:
