@@ -16,7 +16,7 @@ from specc.training.compiling import Compiled, Note
 from specc.training.confusion import confusion_matrix
 from specc.training.data.dataset import Dataset
 from specc.training.ema import Ema
-from specc.training.evaluate import evaluation_batch_size
+from specc.training.evaluate import evaluation_batch_size, watching_sizes
 from specc.training.forward import Forward
 from specc.training.metrics import Metric, build_metrics
 from specc.training.monitor import Watched, watch
@@ -98,11 +98,13 @@ def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
     _check_shares(job, settings)
     parts, columns = job.dataset.parts, job.dataset.columns
     batches = batches_of(parts["train"], columns, settings.batch_size, job.device, job.ranks)
-    size = evaluation_batch_size(batches.bytes_per_row, settings.batch_size)
+    with watching_sizes(module) as largest:
+        values = _tried(forward, batches)
+    per_row = max(batches.bytes_per_row, largest() // len(next(iter(values.values()))))
+    size = evaluation_batch_size(per_row, settings.batch_size)
     evaluation = {
         name: batches_of(part, columns, size, job.device, job.ranks) for name, part in parts.items()
     }
-    values = _tried(forward, batches)
     weights = _weights(job)
     if settings.accumulate > 1 or not job.ranks.alone:
         forward = _with_kind_of_loss(forward, values)

@@ -405,3 +405,20 @@ def test_a_loss_that_does_not_fit_is_reported(tmp_path: Path) -> None:
     frozen = nn.Linear(4, 3).requires_grad_(False)
     (found,) = failing(lambda: run(tmp_path, PLAIN, module=frozen))
     assert found.code == "L607"
+
+
+def test_rows_that_become_large_are_evaluated_few_at_a_time(tmp_path: Path) -> None:
+    def seen(width: int) -> set[int]:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(4, width), nn.Linear(width, 3))
+        rows: set[int] = set()
+        module.register_forward_hook(
+            lambda m, given, _: None if m.training else rows.add(len(given[0]))
+        )
+        folder = tmp_path / str(width)
+        folder.mkdir()
+        run(folder, {**PLAIN, "epochs": 1, "batch_size": 8}, module=module)
+        return rows
+
+    # 8 MiB hold 32 rows of 256 KiB, and all 142 training rows of a few bytes.
+    assert max(seen(1 << 16)) == 32 and max(seen(16)) == 142
