@@ -7,7 +7,7 @@ RUNS := runs
 RUN = $$(ls -td $(RUNS)/digits_mlp/*/ | head -1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint schemas data modules zoo clean
+.PHONY: help demo test test-fast lint schemas data modules zoo bench clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -65,6 +65,9 @@ modules: $(VENV)/.dev  ## PyTorch's own module tests, through spec, source and O
 
 zoo: $(VENV)/.dev  ## compare the zoo with its originals (needs torchvision and transformers)
 	$(BIN)/python tools/check_zoo.py
+
+bench: $(VENV)/.dev  ## how fast training is beside other ways (with Lightning and Keras if installed)
+	$(BIN)/python tools/bench_train.py
 
 clean:  ## remove what was made
 	rm -rf build $(RUNS) $(VENV)

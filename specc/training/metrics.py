@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -136,9 +137,7 @@ class Metric:
         given = {k: v for k, v in self.spec.arguments.items() if k != "from"}
         if self.spec.op == "top_k":
             given["top_k"] = given.pop("k", 5)
-        module = import_module(
-            "torchmetrics.text.perplexity" if family == "text" else f"torchmetrics.{family}"
-        )
+        module = _imported("text.perplexity" if family == "text" else family)
         cls = getattr(module, self.task + name if family == "classification" else name, None)
         if cls is None:
             raise TrainError("L609", f"`{self.spec.op}` takes no {self.task.lower()} outputs", "op")
@@ -201,6 +200,16 @@ class Metric:
         self.instance.reset()
         plain = value.tolist() if isinstance(value, Tensor) else float(value)
         return plain if not isinstance(plain, float) or math.isfinite(plain) else None
+
+
+def _imported(part: str) -> ModuleType:
+    try:
+        return import_module(f"torchmetrics.{part}")
+    # It imports other packages where they are installed, and those may fail in many ways.
+    except Exception as error:
+        message = f"torchmetrics can't be imported: {(str(error).splitlines() or [''])[0]}"
+        hint = "if torchvision is installed, it must be of the same build as torch"
+        raise TrainError("U806", message, "op", hint=hint) from error
 
 
 def _class_axis(output: Tensor, target: Tensor) -> int:

@@ -20,6 +20,9 @@ class Pause(NamedTuple):
     save: bool
 
 
+NOTHING = Pause(report=False, save=False)
+
+
 class Pace:
     """Looks at the clock after each step; ranks do so together, as often as reports are due.
 
@@ -46,8 +49,10 @@ class Pace:
     def look(self, step: int, *, now: bool = False) -> Pause:
         """What is due after this step; `now` looks even if it isn't time for that."""
         if step < self._next and not now:
-            return Pause(False, False)
+            return NOTHING
         clock = time.perf_counter()
+        if self.ranks.alone:
+            return self._own(clock)
         due = (clock - self._reported > REPORT_SECONDS, clock - self._saved > SAVE_SECONDS)
         plan = (*due, self._steps_until_next(step, clock), self.request.requested)
         plans = self.ranks.gathered(plan)
@@ -58,9 +63,14 @@ class Pace:
             self._reported = clock
         return Pause(report, save)
 
+    def _own(self, clock: float) -> Pause:
+        self.stopping = self.request.requested
+        report, save = clock - self._reported > REPORT_SECONDS, clock - self._saved > SAVE_SECONDS
+        if report:
+            self._reported = clock
+        return Pause(report, save) if report or save else NOTHING
+
     def _steps_until_next(self, step: int, clock: float) -> int:
-        if self.ranks.alone:
-            return 1
         before, then = self._seen
         rate = (step - before) / max(clock - then, 1e-6)
         # At most twice as far as last time, since the first steps may be fast by chance.

@@ -129,3 +129,15 @@ def test_a_metric_without_a_form_for_the_shapes_is_an_error() -> None:
         score("cohen_kappa", LOGITS, LOGITS)
     with pytest.raises(TrainError, match="can't compare"):
         score("accuracy", LOGITS, LABELS[:, None].expand(N, 3))
+
+
+def test_metrics_that_can_not_be_imported_are_an_error_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(name: str) -> Any:
+        raise RuntimeError(f"operator torchvision::nms does not exist\n(importing {name})")
+
+    monkeypatch.setattr("specc.training.metrics.import_module", broken)
+    with pytest.raises(TrainError, match="torchvision::nms does not exist") as caught:
+        score("accuracy", LOGITS, LABELS)
+    assert caught.value.code == "U806" and "torchvision" in (caught.value.hint or "")

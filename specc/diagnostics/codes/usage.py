@@ -38,9 +38,10 @@ ENTRIES = (
     ),
     Code(
         "U805",
-        "options do not go together",
+        "wrong usage",
         """
-        Two options exclude each other, or one needs another. `--help` shows what a command takes.
+        The command does not take such an argument or option, or not such a value for it. `--help`
+        shows what a command takes.
         """,
     ),
     Code(
