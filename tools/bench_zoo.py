@@ -9,6 +9,7 @@ Times are those of the processor, so that other work on the machine does not cou
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -81,6 +82,23 @@ def bench_compile(rounds: int) -> None:
         print(f"resnet152: {what} {time:.3f} s, ratio {time / taken[-1]:.3f}")
 
 
+def bench_from_start(rounds: int) -> None:
+    """The same in processes of their own, so with all that has to be imported first."""
+    ours = f"import specc; specc.load({str(SPECS / 'vision/resnet152.json')!r}).compile()"
+    theirs = "from zoo.vision import torchvision_models as m; m().resnet152(weights=None)"
+
+    def run(code: str) -> None:
+        tools, root = Path(__file__).parent, Path(__file__).parents[1]
+        path = os.pathsep.join([str(tools), str(root), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+    rows = [[seconds(lambda: run(code)) for code in (ours, theirs)] for _ in range(rounds)]  # noqa: B023
+    own, other = (statistics.median(column) for column in zip(*rows, strict=True))
+    print(f"resnet152 from process start: {own:.2f} s, torchvision {other:.2f} s, "
+          f"ratio {own / other:.3f}")  # fmt: skip
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
@@ -89,6 +107,7 @@ def main() -> int:
     bench_check(rounds)
     try:
         bench_compile(rounds)
+        bench_from_start(rounds)
     except MissingLibraryError as fault:
         print(f"resnet152: not compared, {fault}")
         return 1

@@ -31,10 +31,14 @@ SCHEDULERS: Mapping[str, type[Any]] = {
     and not name.startswith("_")
 }
 NEED_A_FUNCTION = ("lr_lambda", "scale_fn")
+FUSED_IN_SHARDS = ("Adam", "AdamW")
+"""Those whose fused form takes weights in shards as well."""
 IMPLEMENTATIONS = ("fused", "foreach", "differentiable", "capturable")
 
 
-def build_optimizer(module: nn.Module, spec: NamedOp) -> torch.optim.Optimizer:
+def build_optimizer(
+    module: nn.Module, spec: NamedOp, *, sharded: bool = False
+) -> torch.optim.Optimizer:
     """The optimizer of the parameters that take a gradient.
 
     Where the class has a fused form and the spec asks for no other, that is used: it gives
@@ -54,7 +58,8 @@ def build_optimizer(module: nn.Module, spec: NamedOp) -> torch.optim.Optimizer:
         raise TrainError("L607", "the model has no weights to train", "optimizer")
     if isinstance(arguments.get("betas"), list):
         arguments["betas"] = tuple(arguments["betas"])
-    if "fused" in known and not any(key in arguments for key in IMPLEMENTATIONS):
+    fuses = "fused" in known and (not sharded or spec.op in FUSED_IN_SHARDS)
+    if fuses and not any(key in arguments for key in IMPLEMENTATIONS):
         # Refused where the device or a dtype has no fused form, and for other reasons that
         # the plain form will name.
         with suppress(RuntimeError, ValueError, TypeError):

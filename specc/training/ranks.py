@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from specc.diagnostics.model import Diagnostic, SpeccError
 from specc.runtime.launched import is_launched
 
 T = TypeVar("T")
+SETTLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,9 @@ def joined(device: str) -> Iterator[Ranks]:
     yield ranks
     ranks.gathered(None)  # no one leaves before all have come to the end
     dist.destroy_process_group()
+    # DistributedDataParallel keeps gloo's threads alive. One that is still putting away the last
+    # exchange needs Python for it, and aborts a process whose Python has begun to end.
+    time.sleep(SETTLE_SECONDS)
 
 
 def lost_another(error: BaseException) -> bool:

@@ -116,7 +116,7 @@ def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
     if settings.early_stop:
         with within("early_stop"):
             patience = watch(settings.early_stop.monitor, "val" in parts, metrics)
-    optimizer = build_optimizer(module, settings.optimizer)
+    optimizer = build_optimizer(module, settings.optimizer, sharded=weights.sharded)
     if isinstance(optimizer, torch.optim.LBFGS):
         if precision.scaler:
             raise TrainError("L603", "`LBFGS` can't be used with `float16`", "precision")

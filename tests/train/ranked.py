@@ -68,7 +68,7 @@ def scenarios(folder: Path) -> Mapping[str, tuple[dict[str, Any], dict[str, Any]
     }  # fmt: skip
     shard = {"shard": True}
     sharded = {
-        "whole": (spec({"optimizer": ADAMW}), shard),
+        "whole": (spec({"optimizer": {"op": "SGD", "lr": 0.05, "momentum": 0.9}}), shard),
         "parts": (spec({"optimizer": ADAMW, "epochs": 1}, WIDE), shard),
         "twice": (spec(twice, SPREAD), shard),
     }
