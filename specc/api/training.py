@@ -40,7 +40,7 @@ def train(
     with joined(own) as ranks:
         mesh = _mesh(own) if shard else None
         with ranks.agreed():
-            _check(model, resume)
+            _check(model, resume if ranks.is_first else None)
             reporter = _with_events(reporter) if tensorboard else reporter
             job = _job(model, arrays, own, lambda: _open_folder(model, runs, resume))
         return run(replace(job, ranks=ranks, mesh=mesh), reporter, resume=resume is not None)

@@ -12,7 +12,7 @@ from typing import Any
 
 from specc.cli.options import BAD, FAILED, FINE, Output
 from specc.diagnostics.model import Diagnostic, SpeccError
-from specc.runtime.launched import is_launched
+from specc.runtime.launched import LAUNCHER, is_launched
 
 
 def launch(devices: int, device: str, arguments: Sequence[str], out: Output) -> int:
@@ -27,6 +27,7 @@ def launch(devices: int, device: str, arguments: Sequence[str], out: Output) -> 
     _check(devices, device)
     # The launcher would tell what the processes tell themselves, and what is told below.
     logging.disable(logging.CRITICAL)
+    os.environ[LAUNCHER] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=devices, max_restarts=0, run_id=str(os.getpid()),
@@ -44,9 +45,13 @@ def launch(devices: int, device: str, arguments: Sequence[str], out: Output) -> 
 def _check(devices: int, device: str) -> None:
     import torch
 
-    if device == "cpu" or not torch.cuda.is_available():
-        return
-    there = torch.cuda.device_count()
+    from specc.training.ranks import own_device
+
+    kind, _, number = own_device(device).partition(":")
+    there = torch.cuda.device_count() if kind == "cuda" else devices
+    if number and devices > 1:
+        message = f"`{device}` is one device, and {devices} are asked for"
+        raise SpeccError([Diagnostic("L614", message, hint=f"leave it at `--device {kind}`")])
     if devices > there:
         message = f"{devices} devices are asked for, and there are {there}"
         hint = "`--device cpu` takes processes on the CPU instead"

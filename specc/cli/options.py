@@ -15,7 +15,7 @@ import click
 
 from specc.diagnostics.model import Diagnostic, SpeccError
 from specc.diagnostics.render import render_summary, render_text, to_json
-from specc.runtime.launched import is_launched
+from specc.runtime.launched import is_launched, launched_rank
 
 FINE, FAILED, BAD = 0, 1, 2
 """Exit codes: all is well; a proof or a run failed; the spec or the usage is wrong."""
@@ -99,7 +99,7 @@ def shared(command: Command) -> Command:
     @functools.wraps(command)
     def run(*args: Any, as_json: bool, quiet: bool, **options: Any) -> None:
         # Of several processes that train together, one speaks; the others only of their errors.
-        first = not is_launched() or os.environ["RANK"] == "0"
+        first = launched_rank() == 0
         out = Output(as_json and first, quiet or not first)
         _end_on_terminate()
         try:

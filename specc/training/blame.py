@@ -19,6 +19,7 @@ from specc.ir.graph import Call, Graph, Node, Value
 from specc.runtime.build import build_module
 from specc.targets.torch_source import class_name, torch_source
 from specc.training.course import Course
+from specc.training.forward import Forward
 from specc.training.step import Group
 
 State = Mapping[str, Tensor]
@@ -42,6 +43,11 @@ class Replay:
     """What the scheduler was told at the end of each epoch since then."""
     graph: Graph
     loss_graph: Graph
+
+    @property
+    def _forward(self) -> Forward:
+        """The model by itself, so that each rank can search without the others."""
+        return replace(self.course.setup.forward, trained=None)
 
     def steps(self) -> Iterator[Group]:
         """Each step's batches; the course stands before that step."""
@@ -104,7 +110,7 @@ class Replay:
             return self._gradient(group)
 
     def _not_finite(self, group: Group) -> Iterator[tuple[str, Node, str]]:
-        forward, precision = self.course.setup.forward, self.course.setup.step.precision
+        forward, precision = self._forward, self.course.setup.step.precision
         state = forward.module.state_dict()
         for batch in (share.batch for share in group):
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -119,7 +125,7 @@ class Replay:
 
     def _gradient(self, group: Group) -> Blame | None:
         """The layer whose result has a finite gradient and whose inputs or weights have not."""
-        forward = self.course.setup.forward
+        forward = self._forward
         batch = group[0].batch
         inputs = [batch[name] for name in forward.inputs]
         values = _top_values(self.graph, forward.module.state_dict(), inputs)

@@ -48,6 +48,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Any] | None:
     found = existing_folder(folder)
     if found is None:
         return None
+    if any(found.glob("shard-*")):
+        raise TrainError("L608", "the checkpoint is in shards", hint="go on with `--shard`")
     weights, tensors, plain = read_checkpoint(found)
     return weights, whole_or_damaged(found, lambda: unflatten(plain, tensors))
 

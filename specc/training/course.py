@@ -123,6 +123,7 @@ class Course:
         elif setup.scheduler:
             setup.scheduler.load_state_dict(plain["scheduler"])
         setup.optimizer.load_state_dict(kept)
+        _lay_out_alike(setup.optimizer)
         if setup.ema:
             setup.ema.load(plain["ema"])
         if scaler:
@@ -157,3 +158,11 @@ class Course:
         sizes = [len(group["params"]) for group in groups]
         if sizes != [len(group["params"]) for group in setup.optimizer.param_groups]:
             raise TrainError("L608", "the checkpoint has other groups of weights", "optimizer")
+
+
+def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
+    """Let an optimizer's tensors lie in memory as their weights do, which fused kernels rely on."""
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape and value.ndim == 4:
+                state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)

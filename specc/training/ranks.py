@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from specc.diagnostics.model import Diagnostic, SpeccError
-from specc.runtime.launched import is_launched
+from specc.runtime.launched import LAUNCHER, is_launched
 
 T = TypeVar("T")
 SETTLE_SECONDS = 0.1
@@ -84,7 +84,7 @@ class Ranks:
             tells = failed.index(True) == self.rank
             raise problem if problem and tells else Told from problem
 
-    def told_once(self, error: Exception) -> BaseException:
+    def told_once(self, error: BaseException) -> BaseException:
         """What to raise for an error that every rank has: the first one tells it."""
         return error if self.is_first else Told
 
@@ -130,12 +130,24 @@ def joined(device: str) -> Iterator[Ranks]:
     # Small Python values travel through gloo, which needs no GPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     ranks = Ranks(dist.get_rank(), dist.get_world_size())
-    yield ranks
-    ranks.gathered(None)  # no one leaves before all have come to the end
+    try:
+        yield ranks
+        ranks.gathered(None)  # no one leaves before all have come to the end
+    except RuntimeError as error:
+        if not lost_another(error):
+            raise
+        raise ranks.told_once(_lost()) from error
     dist.destroy_process_group()
     # DistributedDataParallel keeps gloo's threads alive. One that is still putting away the last
     # exchange needs Python for it, and aborts a process whose Python has begun to end.
     time.sleep(SETTLE_SECONDS)
+
+
+def _lost() -> BaseException:
+    # Our own launcher tells it, and knows which one.
+    if LAUNCHER in os.environ:
+        return Told
+    return SpeccError([Diagnostic("L613", "another process of this run has ended")])
 
 
 def lost_another(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from specc.ir.graph import Graph, Interface
-from specc.training.batches import Batches, batches_of
+from specc.training.batches import Batch, Batches, batches_of
 from specc.training.compiling import Compiled, Note
 from specc.training.confusion import confusion_matrix
 from specc.training.data.dataset import Dataset
@@ -99,7 +99,7 @@ def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
     parts, columns = job.dataset.parts, job.dataset.columns
     batches = batches_of(parts["train"], columns, settings.batch_size, job.device, job.ranks)
     with watching_sizes(module) as largest:
-        values = _tried(forward, batches)
+        values = _tried(forward, _trial(job, settings))
     per_row = max(batches.bytes_per_row, largest() // len(next(iter(values.values()))))
     size = evaluation_batch_size(per_row, settings.batch_size)
     evaluation = {
@@ -197,9 +197,16 @@ def _metrics(
     return metrics
 
 
-def _tried(forward: Forward, batches: Batches) -> dict[str, Tensor]:
+def _trial(job: TrainJob, settings: Settings) -> Batch:
+    """The first rows, as many as a rank has of a batch: the same for all, so that all conclude
+    the same from them."""
+    rows = -(-settings.batch_size // job.ranks.size)
+    first = job.dataset.first("train", rows)
+    return next(batches_of(first, job.dataset.columns, rows, job.device).ordered()).batch
+
+
+def _tried(forward: Forward, batch: Batch) -> dict[str, Tensor]:
     """The values of a first batch, so that what doesn't fit is found before training."""
-    batch = next(batches.ordered()).batch
     forward.module.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):

@@ -7,6 +7,7 @@ number of ranks can read them again.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -35,7 +36,7 @@ from specc.training.checkpoint import read_checkpoint, whole_or_damaged, write_c
 from specc.training.problems import TrainError
 from specc.training.ranks import Ranks
 from specc.training.replicas import Replicas, State
-from specc.training.tree import all_finite, flatten, local, unflatten
+from specc.training.tree import all_finite, flatten, local, named_tensors, unflatten
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 FROM_FIRST = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
@@ -62,6 +63,13 @@ class Shards(Replicas):
         assert isinstance(self.module, FSDPModule)
         self.module.set_requires_gradient_sync(last)
         return nullcontext()
+
+    def settle(self) -> None:
+        super().settle()
+        # Weights that are still gathered from a forward pass may be older than the shards.
+        for part in self.module.modules():
+            if isinstance(part, FSDPModule):
+                part.reshard()
 
     @property
     def is_finite(self) -> bool:
@@ -100,11 +108,14 @@ class Shards(Replicas):
         place, weights, rest, plain = found
         _fill(optimizer)
         _, own, pieces = self._sorted(current())
+        # Before the first step, and for weights that no loss depends on, there is no state.
+        kept = named_tensors(plain)
+        pieces = {k: t for k, t in pieces.items() if k in kept or not k.startswith(STATE)}
         with self.ranks.agreed():
             self._check(weights, own, list(place.glob("shard-*")))
             for name, tensor in weights.items():
                 own[name].copy_(tensor)
-            load(pieces, storage_reader=HuggingFaceStorageReader(str(place)), no_dist=True)
+            _read(place, pieces)
         state: State = whole_or_damaged(place, lambda: unflatten(plain, {**rest, **pieces}))
         return state
 
@@ -120,9 +131,16 @@ class Shards(Replicas):
     def _sorted(self, state: State) -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
         """The state as JSON, and with the weights its tensors: those of one piece, the others."""
         tensors: dict[str, Tensor] = dict(self.module.state_dict())
+        for name in self._aliases():
+            tensors.pop(name, None)
         plain = flatten(state, tensors, STATE)
         pieces = {name: t for name, t in tensors.items() if is_piece(t)}
         return plain, {k: t for k, t in tensors.items() if k not in pieces}, pieces
+
+    def _aliases(self) -> list[str]:
+        """Further names of weights that serve several layers."""
+        named = dict(self.module.named_parameters(remove_duplicate=False))
+        return [name for name in named if name not in dict(self.module.named_parameters())]
 
     @contextmanager
     def _new(self, folder: Path) -> Iterator[Path]:
@@ -132,6 +150,17 @@ class Shards(Replicas):
             return
         with new_folder(folder) as new:
             yield self.ranks.from_first(new)
+
+
+def _read(folder: Path, pieces: dict[str, Tensor]) -> None:
+    """Fill this rank's pieces; raises `TrainError` L608."""
+    try:
+        # It warns that ranks don't talk, which is meant.
+        with warnings.catch_warnings(action="ignore"):
+            load(pieces, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[-1]
+        raise TrainError("L608", f"the checkpoint `{folder}` can't be read: {reason}") from error
 
 
 def is_piece(tensor: Tensor) -> bool:

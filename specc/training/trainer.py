@@ -12,7 +12,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from specc.diagnostics.model import Diagnostic, SpeccError
+from specc.diagnostics.model import SpeccError
 from specc.training.blame import Blame, Replay
 from specc.training.checkpoint import save_weights
 from specc.training.confusion import NAME as CONFUSION
@@ -70,11 +70,6 @@ def _told_as_found(job: TrainJob) -> Iterator[None]:
         if not job.ranks.is_first:
             time.sleep(TELL_SECONDS)
         raise SpeccError([problem.under("train").diagnostic(job.locate)]) from problem.__cause__
-    except RuntimeError as error:
-        if job.ranks.alone or not lost_another(error):
-            raise
-        lost = SpeccError([Diagnostic("L613", "another process of this run has ended")])
-        raise job.ranks.told_once(lost) from error
 
 
 class Trainer:
@@ -227,6 +222,7 @@ class Trainer:
                 self.scores["val"] = val
             best = state.best.offer(setup.watched.value(self.scores), epoch, setup.watched.mode)
             self._keep_epoch(epoch, best)
+        setup.weights.settle()
         if setup.patience and (early := self.settings.early_stop):
             value = setup.patience.value(self.scores)
             state.patience.offer(value, epoch, setup.patience.mode, early.min_delta)

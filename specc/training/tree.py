@@ -47,6 +47,17 @@ def unflatten(plain: Any, tensors: Mapping[str, Tensor]) -> Any:
     return items if kind == "list" else tuple(items)
 
 
+def named_tensors(plain: Any) -> set[str]:
+    """The names of the tensors in a tree that `flatten` took apart."""
+    if not isinstance(plain, dict):
+        return set()
+    ((kind, value),) = plain.items()
+    if kind == "tensor":
+        return {value}
+    items = [item for _, item in value] if kind == "dict" else value
+    return {name for item in items for name in named_tensors(item)}
+
+
 def own_copies(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Contiguous tensors on the CPU; those that share memory (tied weights) are told apart."""
     seen: set[int] = set()

@@ -27,6 +27,9 @@ WIDE = [
     {"name": "body", "op": "Linear", "out_features": 1024},
     {"name": "fc2", "op": "Linear", "out_features": 3},
 ]
+TIED = [*WIDE[:3], {"name": "again", "op": "Linear", "out_features": 1024,
+                   "tie": {"weight": "body.weight"}}, WIDE[3]]  # fmt: skip
+SELDOM = {"every": 9, "monitor": "val.loss", "mode": "max"}
 CLASSES = {
     name: {"op": name, "from": ["logits", "label"]}
     for name in ("accuracy", "f1_score", "auroc", "average_precision", "cohen_kappa")
@@ -71,6 +74,12 @@ def scenarios(folder: Path) -> Mapping[str, tuple[dict[str, Any], dict[str, Any]
         "whole": (spec({"optimizer": {"op": "SGD", "lr": 0.05, "momentum": 0.9}}), shard),
         "parts": (spec({"optimizer": ADAMW, "epochs": 1}, WIDE), shard),
         "twice": (spec(twice, SPREAD), shard),
+        # Between epochs nothing but the average passes through the weights.
+        "average": (
+            spec({"ema": 0.9, "epochs": 4, "optimizer": ADAMW, "checkpoint": SELDOM}),
+            shard,
+        ),
+        "tied": (spec({"optimizer": ADAMW, "epochs": 1}, TIED), shard),
     }
     return {
         "plain": (spec({"metrics": CLASSES, "epochs": 3, "batch_size": 15}), {}),

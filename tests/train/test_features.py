@@ -288,3 +288,18 @@ def test_accumulated_batches_count_as_the_loss_says(tmp_path: Path, reduction: s
     large, small = end(batch_size=142), end(batch_size=50, accumulate=3)
     for name, value in large.items():
         torch.testing.assert_close(small[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_resumed_run_with_channels_last_ends_in_the_same_bits(tmp_path: Path) -> None:
+    x, label = blobs()
+    arrays = {"x": np.repeat(x, 16, axis=1).reshape(-1, 4, 4, 4), "label": label}
+
+    def made(epochs: int) -> dict[str, Any]:
+        section = {"memory_format": "channels_last", "optimizer": {"op": "Adam"}, "epochs": epochs}
+        return {**spec(section, IMAGES), "inputs": {"x": {"shape": ["batch", 4, 4, 4]}}}
+
+    whole = trained(tmp_path, made(4), arrays)
+    half = trained(tmp_path, made(2), arrays)
+    again = trained(tmp_path, made(4), arrays, resume=half.folder)
+    for name, value in weights(whole).items():
+        assert torch.equal(weights(again)[name], value), name

@@ -31,7 +31,7 @@ RANKS = 2
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}"]
 NAMES = [
     "plain", "twice", "summed", "regression", "unused", "streamed", "bfloat16", "compiled",
-    "shards, whole", "shards, parts", "shards, twice",
+    "shards, whole", "shards, parts", "shards, twice", "shards, average", "shards, tied",
 ]  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def test_a_killed_rank_ends_the_run_and_another_number_of_ranks_goes_on(tmp_path
 def test_an_interrupted_run_of_two_ranks_goes_on_in_the_same_bits(
     tmp_path: Path, shard: Sequence[str]
 ) -> None:
-    whole, parts = digits(tmp_path / "whole", 40), digits(tmp_path / "parts", 40)
+    whole, parts = digits(tmp_path / "whole", 14), digits(tmp_path / "parts", 14)
     process = started(parts, "--devices", "2", *shard)
     wait_for_training(parts, process)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does
@@ -186,7 +186,7 @@ def test_shards_go_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     after = lines(run)[-1]
     assert after["epoch"] == 3 and after["train"]["loss"] < before
     _, errors = ended(started(folder, *more), 2)
-    assert "shards" in errors and "L608" in errors
+    assert "the checkpoint is in shards" in errors and "--shard" in errors and "L608" in errors
 
 
 @pytest.mark.slow
@@ -227,6 +227,41 @@ def test_a_loss_that_is_not_finite_is_blamed_once(tmp_path: Path) -> None:
     _, errors = ended(started(folder, "--devices", "2"), 1)
     assert errors.count("error[L605]") == 1
     assert "fc1" in errors or "bn" in errors or "fc2" in errors
+
+
+@pytest.mark.slow
+def test_a_bad_value_that_one_rank_has_is_found_beside_batch_normalization(tmp_path: Path) -> None:
+    rows = ["a,b,label", *(f"{i % 7},{i % 5},{i % 3}" for i in range(200))]
+    rows[120] = "-1,2,0"
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    spec = {
+        "specc": 1, "name": "killed", "inputs": {"x": {"shape": ["batch", 2]}},
+        "layers": [
+            {"name": "root", "formula": "sqrt(x)"}, "BatchNorm1d",
+            {"name": "fc", "op": "Linear", "out_features": 3},
+        ],
+        "outputs": {"logits": "fc"},
+        "data": {
+            "source": {"kind": "csv", "path": "t.csv"},
+            "columns": {"x": {"from": ["a", "b"]}, "label": {"encode": "class"}},
+            "split": {"train": 1.0},
+        },
+        "train": {"loss": {"op": "CrossEntropyLoss", "from": ["logits", "label"]}, "epochs": 1},
+    }  # fmt: skip
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    _, errors = ended(started(tmp_path, "--devices", "2"), 1)
+    assert errors.count("`root` (sqrt) gives the first value that is not finite") == 1
+
+
+@pytest.mark.slow
+def test_shards_of_the_very_start_can_be_resumed(tmp_path: Path) -> None:
+    # One row for each rank, which batch normalization refuses in the first step.
+    folder = digits(tmp_path, 1, batch_size=2, scheduler=None)
+    _, errors = ended(started(folder, "--devices", "2", "--shard"), 1)
+    assert errors.count("error[L611]") == 1
+    again = ("--resume", "--devices", "2", "--shard", "--set", "train.batch_size=64")
+    output, errors = ended(started(folder, *again), 0)
+    assert "finished after 1 epochs" in output and not errors
 
 
 @pytest.mark.slow
