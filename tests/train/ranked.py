@@ -79,7 +79,7 @@ def scenarios(folder: Path) -> Mapping[str, tuple[dict[str, Any], dict[str, Any]
             spec({"ema": 0.9, "epochs": 4, "optimizer": ADAMW, "checkpoint": SELDOM}),
             shard,
         ),
-        "tied": (spec({"optimizer": ADAMW, "epochs": 1}, TIED), shard),
+        "tied": (spec({"optimizer": {"op": "SGD", "lr": 0.01}, "epochs": 1}, TIED), shard),
     }
     return {
         "plain": (spec({"metrics": CLASSES, "epochs": 3, "batch_size": 15}), {}),
