@@ -23,6 +23,9 @@ from specc.runtime.lock import is_held
 from specc.training.interrupt import StopRequest
 from specc.training.pace import Pace
 from specc.training.ranks import ALONE, Ranks
+from specc.training.settings import parse_settings
+from specc.training.setup import build_setup
+from tests.train.cases import blob_job
 from tests.train.ranked import run_all
 from tests.train.test_killed import SPEC, the_run
 from tests.train.test_loop import lines
@@ -347,3 +350,23 @@ def test_the_shares_of_a_batch_are_its_rows() -> None:
         made = [Batches(data, column, 8, "cpu", Ranks(rank, 3)) for rank in range(3)]
         shares = [[b.batch["x"].tolist() for b in own.epoch(1, 2, first)] for own in made]
         assert [[*a, *b, *c] for a, b, c in zip(*shares, strict=True)] == whole[first:]
+
+
+def test_every_rank_cuts_evaluation_at_the_same_rows(tmp_path: Path) -> None:
+    class Table(torch.nn.Module):
+        """Its largest result has the same size whatever the batch is."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.head = torch.nn.Embedding(1 << 17, 4), torch.nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(x + self.table(torch.arange(1 << 17)).mean(0))
+
+    def starts(rank: int) -> list[int]:
+        section = {"epochs": 1, "batch_size": 15}
+        job = blob_job(tmp_path, section, Table(), ranks=Ranks(rank, 2))
+        setup = build_setup(job, parse_settings(job.train), print)
+        return setup.evaluation["train"].starts
+
+    assert starts(0) == starts(1) and len(starts(0)) > 2
