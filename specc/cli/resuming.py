@@ -21,10 +21,10 @@ def model_and_run(
     A run that is named brings its own spec, unless another one is named as well. Of several
     processes the first one looks for the run, which the others need not have on their disk.
     """
-    looks = launched_rank() == 0
     from specc.api.model import load
     from specc.api.run_list import newest_unfinished, read_run
 
+    looks = launched_rank() == 0
     if resume and Path(resume).is_file() and spec is None:
         # `--resume spec.json`: the option takes what was meant as the argument.
         spec, resume = Path(resume), ""

@@ -95,11 +95,10 @@ def loss_values(spec: Spec, model: Graph, scope: Scope) -> dict[str, Value | Poi
     batch = _batch(model)
     for name, column in data_columns(spec, model).items():
         if name not in found:
-            shape = None
-            if "shape" in column:
-                shape = shape_of(scope, column["shape"], ("data", "columns", name, "shape"))
-            is_known = shape is not None or "shape" not in column
-            found[name] = Value(name, _column_type(column, shape, batch)) if is_known else POISON
+            raw, place = column.get("shape"), ("data", "columns", name, "shape")
+            shape = None if raw is None else shape_of(scope, raw, place)
+            is_wrong = raw is not None and shape is None
+            found[name] = POISON if is_wrong else Value(name, _column_type(column, shape, batch))
     return found
 
 

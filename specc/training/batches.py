@@ -144,8 +144,7 @@ class Batches:
             gathered = {k: t[rows] for k, t in self._tensors.items()}
             at = np.arange(rows.start, rows.stop)
         else:
-            every = np.arange(self.rows) if order is None else order.numpy()
-            at = every[rows]
+            at = np.asarray(rows) if order is None else order.numpy()[rows]
             index = torch.from_numpy(at).to(self.device)
             gathered = {k: t.index_select(0, index) for k, t in self._tensors.items()}
         for name, lazy in self._lazy.items():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -50,10 +49,3 @@ class Forward:
     def part(self, rows: int, whole: int) -> float:
         """What some rows count in the loss of all: a mean by their share, a sum in full."""
         return 1.0 if self.adds_up else rows / whole
-
-    def with_kind_of_loss(self, values: Mapping[str, Tensor]) -> Forward:
-        """Itself, once it is known from the loss of these values, and of them twice, what it is."""
-        twice = {name: torch.cat([value, value]) for name, value in values.items()}
-        once, double = self.loss(values).item(), self.loss(twice).item()
-        adds_up = once != 0 and math.isclose(double, 2 * once, rel_tol=1e-3)
-        return replace(self, adds_up=adds_up)

@@ -20,9 +20,6 @@ class Pause(NamedTuple):
     save: bool
 
 
-NOTHING = Pause(report=False, save=False)
-
-
 class Pace:
     """Looks at the clock after each step; ranks do so together, as often as reports are due.
 
@@ -49,26 +46,25 @@ class Pace:
     def look(self, step: int, *, now: bool = False) -> Pause:
         """What is due after this step; `now` looks even if it isn't time for that."""
         if step < self._next and not now:
-            return NOTHING
+            return Pause(report=False, save=False)
         clock = time.perf_counter()
+        due = Pause(clock - self._reported > REPORT_SECONDS, clock - self._saved > SAVE_SECONDS)
         if self.ranks.alone:
-            return self._own(clock)
-        due = (clock - self._reported > REPORT_SECONDS, clock - self._saved > SAVE_SECONDS)
-        plan = (*due, self._steps_until_next(step, clock), self.request.requested)
-        plans = self.ranks.gathered(plan)
-        report, save, steps, _ = plans[0]
+            self.stopping = self.request.requested
+        else:
+            due = self._agreed(due, step, clock)
+        if due.report:
+            self._reported = clock
+        return due
+
+    def _agreed(self, due: Pause, step: int, clock: float) -> Pause:
+        plans = self.ranks.gathered(
+            (due, self._steps_until_next(step, clock), self.request.requested)
+        )
+        due, steps, _ = plans[0]
         self.stopping = any(stop for *_, stop in plans)
         self._next, self._seen = step + steps, (step, clock)
-        if report:
-            self._reported = clock
-        return Pause(report, save)
-
-    def _own(self, clock: float) -> Pause:
-        self.stopping = self.request.requested
-        report, save = clock - self._reported > REPORT_SECONDS, clock - self._saved > SAVE_SECONDS
-        if report:
-            self._reported = clock
-        return Pause(report, save) if report or save else NOTHING
+        return due
 
     def _steps_until_next(self, step: int, clock: float) -> int:
         before, then = self._seen

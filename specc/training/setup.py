@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,60 +86,82 @@ def build_setup(job: TrainJob, settings: Settings, note: Note) -> Setup:
 
     Ranks don't talk here, so that one that fails leaves no other waiting.
     """
-    module, loss_module = job.module.to(job.device), job.loss_module.to(job.device)
     precision = Precision(settings.precision, torch.device(job.device))
-    forward = Forward(
-        module,
-        loss_module,
+    _check_shares(job, settings)
+    forward = _forward(job, settings)
+    with watching_sizes(forward.module) as largest:
+        values = _tried(forward, _trial(job, settings))
+    batches, evaluation = _batches(job, settings, largest() // len(next(iter(values.values()))))
+    weights = _weights(job)
+    if settings.accumulate > 1 or not job.ranks.alone:
+        forward = replace(forward, adds_up=_adds_up(forward, values))
+    forward = replace(forward, trained=_trained(weights, settings, note))
+    metrics = _metrics(job, settings, forward, values)
+    has_val = "val" in evaluation
+    with within("checkpoint"):
+        watched = watch(settings.checkpoint, has_val, metrics)
+    patience = None
+    if settings.early_stop:
+        with within("early_stop"):
+            patience = watch(settings.early_stop.monitor, has_val, metrics)
+    optimizer = _optimizer(job, settings, weights, precision)
+    return Setup(
+        settings, forward, batches, evaluation, metrics, watched, patience, optimizer,
+        _scheduler(optimizer, settings, watched),
+        TrainStep(forward, optimizer, precision, settings.clip_grad_norm, weights),
+        Ema(job.module, settings.ema) if settings.ema else None,
+        confusion_matrix(job.train.get("loss"), values), weights,
+    )  # fmt: skip
+
+
+def _forward(job: TrainJob, settings: Settings) -> Forward:
+    return Forward(
+        job.module.to(job.device),
+        job.loss_module.to(job.device),
         tuple(info.name for info in job.interface.inputs),
         tuple(name for name, _ in job.interface.outputs),
         tuple(job.loss_inputs),
         memory_format=_memory_format(job, settings),
     )
-    _check_shares(job, settings)
+
+
+def _batches(
+    job: TrainJob, settings: Settings, result_bytes: int
+) -> tuple[Batches, dict[str, Batches]]:
+    """Those to train on, and those to evaluate each part with, by a row's largest result."""
     parts, columns = job.dataset.parts, job.dataset.columns
     batches = batches_of(parts["train"], columns, settings.batch_size, job.device, job.ranks)
-    with watching_sizes(module) as largest:
-        values = _tried(forward, _trial(job, settings))
-    per_row = max(batches.bytes_per_row, largest() // len(next(iter(values.values()))))
+    per_row = max(batches.bytes_per_row, result_bytes)
     size = evaluation_batch_size(per_row, settings.batch_size)
-    evaluation = {
+    return batches, {
         name: batches_of(part, columns, size, job.device, job.ranks) for name, part in parts.items()
     }
-    weights = _weights(job)
-    if settings.accumulate > 1 or not job.ranks.alone:
-        forward = _with_kind_of_loss(forward, values)
-    forward = replace(forward, trained=_trained(weights, settings, note))
-    metrics = _metrics(job, settings, forward, values)
-    with within("checkpoint"):
-        watched = watch(settings.checkpoint, "val" in parts, metrics)
-    patience = None
-    if settings.early_stop:
-        with within("early_stop"):
-            patience = watch(settings.early_stop.monitor, "val" in parts, metrics)
-    optimizer = build_optimizer(module, settings.optimizer, sharded=weights.sharded)
+
+
+def _optimizer(
+    job: TrainJob, settings: Settings, weights: Replicas, precision: Precision
+) -> torch.optim.Optimizer:
+    optimizer = build_optimizer(job.module, settings.optimizer, sharded=weights.sharded)
     if isinstance(optimizer, torch.optim.LBFGS):
         if precision.scaler:
             raise TrainError("L603", "`LBFGS` can't be used with `float16`", "precision")
         if not job.ranks.alone:
             message = "`LBFGS` takes a step by the loss of all rows, which no process has"
             raise TrainError("L603", message, "optimizer")
-    return Setup(
-        settings, forward, batches, evaluation, metrics, watched, patience, optimizer,
-        _scheduler(optimizer, settings, watched),
-        TrainStep(forward, optimizer, precision, settings.clip_grad_norm, weights),
-        Ema(module, settings.ema) if settings.ema else None,
-        confusion_matrix(job.train.get("loss"), values), weights,
-    )  # fmt: skip
+    return optimizer
 
 
 @torch.no_grad()
-def _with_kind_of_loss(forward: Forward, values: Mapping[str, Tensor]) -> Forward:
+def _adds_up(forward: Forward, values: Mapping[str, Tensor]) -> bool:
+    """Whether the loss is a sum over rows: twice the rows have twice the loss."""
     forward.loss_module.eval()
+    given = {name: values[name] for name in forward.loss_inputs}
     try:
-        return forward.with_kind_of_loss(values)
+        twice = {name: torch.cat([value, value]) for name, value in given.items()}
+        once, double = forward.loss(given).item(), forward.loss(twice).item()
     except (RuntimeError, ValueError, IndexError, TypeError):  # it wants as many rows as there are
-        return forward
+        return False
+    return once != 0 and math.isclose(double, 2 * once, rel_tol=1e-3)
 
 
 def _memory_format(job: TrainJob, settings: Settings) -> torch.memory_format | None:

@@ -139,8 +139,9 @@ class Shards(Replicas):
 
     def _aliases(self) -> list[str]:
         """Further names of weights that serve several layers."""
-        named = dict(self.module.named_parameters(remove_duplicate=False))
-        return [name for name in named if name not in dict(self.module.named_parameters())]
+        first = {name for name, _ in self.module.named_parameters()}
+        every = self.module.named_parameters(remove_duplicate=False)
+        return [name for name, _ in every if name not in first]
 
     @contextmanager
     def _new(self, folder: Path) -> Iterator[Path]:

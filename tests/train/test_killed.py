@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from specc.runtime.lock import is_held
+from tests.train.test_images import write_images
 from tests.train.test_resume import OUTCOME
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,13 +48,30 @@ SPEC: dict[str, Any] = {
         "checkpoint": {"every": 3, "every_steps": 7},
     },
 }  # fmt: skip
-VARIANTS: dict[str, dict[str, Any]] = {
-    "float32": {},
-    "float16": {
-        "precision": "float16", "accumulate": 2,
-        "scheduler": {"op": "ReduceLROnPlateau", "patience": 1},
+HALF = {
+    "precision": "float16", "accumulate": 2,
+    "scheduler": {"op": "ReduceLROnPlateau", "patience": 1},
+}  # fmt: skip
+IMAGES: dict[str, Any] = {
+    "inputs": {"image": {"shape": ["batch", 3, 8, 6]}},
+    "layers": [
+        {"name": "conv", "op": "Conv2d", "out_channels": 8, "kernel_size": 3},
+        "BatchNorm2d", "ReLU", "Flatten", {"op": "Dropout", "p": 0.3},
+        {"name": "fc", "op": "Linear", "out_features": 2},
+    ],
+    "outputs": {"logits": "fc"},
+    "data": {
+        "source": {
+            "kind": "image_folder", "path": "pets", "augment": [{"op": "RandomHorizontalFlip"}],
+        },
+        "split": {"train": 0.8, "val": 0.1, "test": 0.1, "seed": 0},
     },
 }  # fmt: skip
+VARIANTS: dict[str, dict[str, Any]] = {
+    "float32": SPEC,
+    "float16": {**SPEC, "train": {**SPEC["train"], **HALF}},
+    "image workers": {**SPEC, **IMAGES},
+}
 
 
 def command(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
@@ -88,11 +106,11 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bits(tmp_path: Path, va
     seed = random.randrange(10**6)
     print(f"moments from seed {seed}")
     moments = random.Random(seed)
-    spec = {**SPEC, "train": {**SPEC["train"], **VARIANTS[variant]}}
     folders = tmp_path / "whole", tmp_path / "parts"
     for folder in folders:
         folder.mkdir()
-        (folder / "spec.json").write_text(json.dumps(spec))
+        (folder / "spec.json").write_text(json.dumps(VARIANTS[variant]))
+        write_images(folder, 240)
     whole, parts = folders
     undisturbed = command(whole)
     kills, resume = 0, []
